@@ -1,0 +1,95 @@
+"""What the parts of detr-kit hand to each other: batches, targets, outputs, predictions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class DetectorOutput(NamedTuple):
+    """What a network gives for a batch; a tuple, so that torch.export and torch.compile take it as it is.
+
+    Attributes:
+        logits: (B, num_queries, num_classes), or num_classes + 1 with "no object" last for softmax models.
+        boxes: (B, num_queries, 4) cxcywh, normalised to each image without its padding.
+        auxiliary: (logits, boxes) of each earlier decoder layer, first layer first.
+        encoder: (logits, boxes) of every two-stage proposal (B, S, ·), else None.
+    """
+
+    logits: Tensor
+    boxes: Tensor
+    auxiliary: list[tuple[Tensor, Tensor]]
+    encoder: tuple[Tensor, Tensor] | None = None
+
+
+@dataclass
+class Target:
+    """The objects of one image, and what is needed to bring predictions back to it.
+
+    Attributes:
+        labels: (N,) int64, contiguous class indices.
+        boxes: (N, 4) float32 cxcywh, normalised to the image as the network sees it, without padding.
+        size: (height, width) of that image in pixels.
+        original_size: (height, width) of the image file in pixels.
+        image_id: the data set's own id.
+        path: the image file, for messages.
+    """
+
+    labels: Tensor
+    boxes: Tensor
+    size: tuple[int, int]
+    original_size: tuple[int, int]
+    image_id: int = -1
+    path: str = ""
+
+    def to(self, device: torch.device | str) -> Target:
+        """The same target with its tensors on `device`."""
+        labels, boxes = (t.to(device, non_blocking=True) for t in (self.labels, self.boxes))
+        return Target(labels, boxes, self.size, self.original_size, self.image_id, self.path)
+
+
+@dataclass
+class ImageBatch:
+    """Images padded to one size.
+
+    Attributes:
+        images: (B, 3, H, W) RGB; uint8 as loaded, float32 and ImageNet-normalised for the network.
+        padding_mask: (B, H, W) bool, True on padding.
+        targets: one Target an image.
+    """
+
+    images: Tensor
+    padding_mask: Tensor
+    targets: list[Target] = field(default_factory=list)
+
+    def to(self, device: torch.device | str) -> ImageBatch:
+        """The same batch on `device`."""
+        return ImageBatch(
+            self.images.to(device, non_blocking=True),
+            self.padding_mask.to(device, non_blocking=True),
+            [target.to(device) for target in self.targets],
+        )
+
+    def pin_memory(self) -> ImageBatch:
+        """Page-locked copies; DataLoader(pin_memory=True) calls this."""
+        return ImageBatch(self.images.pin_memory(), self.padding_mask.pin_memory(), self.targets)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+class Prediction(NamedTuple):
+    """Post-processed detections of one image, best first.
+
+    Attributes:
+        scores: (N,) float32 in [0, 1].
+        labels: (N,) int64 class indices.
+        boxes: (N, 4) float32 xyxy in pixels of the original image.
+    """
+
+    scores: Tensor
+    labels: Tensor
+    boxes: Tensor
