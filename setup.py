@@ -7,6 +7,10 @@
 from setuptools import find_packages, setup
 
 setup(
-    packages=[*find_packages(include=["detr_kit", "detr_kit.*"]), "detr_kit._configs", "detr_kit._configs._base_"],
+    packages=[
+        *find_packages(include=["detr_kit", "detr_kit.*"]),
+        "detr_kit._configs",
+        "detr_kit._configs._base_",
+    ],
     package_dir={"detr_kit._configs": "configs", "detr_kit._configs._base_": "configs/_base_"},
 )

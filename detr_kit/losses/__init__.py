@@ -1,0 +1,6 @@
+"""The loss of a set of predictions: Hungarian matcher and criterion."""
+
+from .criterion import SetCriterion
+from .matcher import HungarianMatcher, Matches
+
+__all__ = ["HungarianMatcher", "Matches", "SetCriterion"]

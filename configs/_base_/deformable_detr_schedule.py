@@ -1,0 +1,16 @@
+# Deformable DETR's recipe: AdamW 2e-4, 50 epochs, ×0.1 after 40, 32 images a step over all GPUs.
+train_dataloader = dict(batch_size=2)
+optim_wrapper = dict(
+    optimizer=dict(type="AdamW", lr=2e-4, weight_decay=1e-4),
+    clip_grad=dict(max_norm=0.1, norm_type=2),
+    paramwise_cfg=dict(
+        custom_keys={
+            "backbone": dict(lr_mult=0.1),
+            "sampling_offsets": dict(lr_mult=0.1),
+            "reference_points": dict(lr_mult=0.1),
+        }
+    ),
+)
+train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=50, val_interval=1)
+param_scheduler = [dict(type="MultiStepLR", milestones=[40], gamma=0.1, by_epoch=True)]
+auto_scale_lr = dict(enable=False, base_batch_size=32)

@@ -1,0 +1,1 @@
+default_scope = "detr_kit"

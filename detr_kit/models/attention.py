@@ -1,0 +1,50 @@
+"""Multi-head attention through torch's scaled_dot_product_attention."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class MultiheadAttention(nn.Module):
+    """Batch-first attention with nn.MultiheadAttention's parameters (Vaswani et al. 2017).
+
+    Args:
+        embed_dims: channels of query, key and value.
+        num_heads: heads; they share the channels.
+        dropout: on the attention weights, while training.
+    """
+
+    def __init__(self, embed_dims: int, num_heads: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        if embed_dims % num_heads:
+            raise ValueError(f"embed_dims={embed_dims} is not a multiple of num_heads={num_heads}")
+        self.num_heads, self.dropout = num_heads, dropout
+        self.in_proj_weight = nn.Parameter(torch.empty(3 * embed_dims, embed_dims))
+        self.in_proj_bias = nn.Parameter(torch.zeros(3 * embed_dims))
+        self.out_proj = nn.Linear(embed_dims, embed_dims)
+        nn.init.xavier_uniform_(self.in_proj_weight)
+        nn.init.zeros_(self.out_proj.bias)
+
+    def forward(
+        self, query: Tensor, key: Tensor, value: Tensor, key_padding_mask: Tensor | None = None
+    ) -> Tensor:
+        """query (B, Q, C), key and value (B, K, C), mask (B, K) True on padding -> (B, Q, C)."""
+        if query is key:
+            q, k = self._project(query, 0, 2).chunk(2, dim=-1)
+        else:
+            q, k = self._project(query, 0, 1), self._project(key, 1, 2)
+        v = self._project(value, 2, 3)
+        q, k, v = (t.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for t in (q, k, v))
+        mask = None if key_padding_mask is None else ~key_padding_mask[:, None, None, :]
+        attended = F.scaled_dot_product_attention(
+            q, k, v, attn_mask=mask, dropout_p=self.dropout if self.training else 0.0
+        )
+        return self.out_proj(attended.transpose(1, 2).flatten(-2))
+
+    def _project(self, x: Tensor, start: int, stop: int) -> Tensor:
+        """Project with the parts start … stop of the packed query, key and value matrices."""
+        width = len(self.in_proj_bias) // 3
+        rows = slice(start * width, stop * width)
+        return F.linear(x, self.in_proj_weight[rows], self.in_proj_bias[rows])

@@ -1,0 +1,189 @@
+"""Deformable DETR's encoder and decoder (Zhu et al. 2021, sections 4.1 and 4.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ..registry import MODELS
+from .attention import MultiheadAttention
+from .feed_forward import FeedForward
+from .ms_deform_attn import MSDeformAttn
+
+Shapes = Sequence[tuple[int, int]]
+
+
+class DeformableEncoderLayer(nn.Module):
+    """Deformable self-attention over all levels, then the FFN."""
+
+    def __init__(
+        self, embed_dims: int, num_heads: int, ffn_dims: int, dropout: float, num_levels: int, num_points: int
+    ) -> None:
+        super().__init__()
+        self.self_attn = MSDeformAttn(embed_dims, num_heads, num_levels, num_points)
+        self.norm_self_attn = nn.LayerNorm(embed_dims)
+        self.ffn = FeedForward(embed_dims, ffn_dims, dropout)
+        self.norm_ffn = nn.LayerNorm(embed_dims)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self, x: Tensor, position: Tensor, reference_points: Tensor, shapes: Shapes, mask: Tensor | None
+    ) -> Tensor:
+        attended = self.self_attn(x + position, reference_points, x, shapes, mask)
+        x = self.norm_self_attn(x + self.dropout(attended))
+        return self.norm_ffn(x + self.dropout(self.ffn(x)))
+
+
+class DeformableDecoderLayer(nn.Module):
+    """Self-attention among the queries, deformable cross-attention to the memory, then the FFN."""
+
+    def __init__(
+        self, embed_dims: int, num_heads: int, ffn_dims: int, dropout: float, num_levels: int, num_points: int
+    ) -> None:
+        super().__init__()
+        self.self_attn = MultiheadAttention(embed_dims, num_heads, dropout)
+        self.norm_self_attn = nn.LayerNorm(embed_dims)
+        self.cross_attn = MSDeformAttn(embed_dims, num_heads, num_levels, num_points)
+        self.norm_cross_attn = nn.LayerNorm(embed_dims)
+        self.ffn = FeedForward(embed_dims, ffn_dims, dropout)
+        self.norm_ffn = nn.LayerNorm(embed_dims)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self,
+        x: Tensor,
+        query_position: Tensor,
+        reference_points: Tensor,
+        memory: Tensor,
+        shapes: Shapes,
+        mask: Tensor | None,
+    ) -> Tensor:
+        query = x + query_position
+        x = self.norm_self_attn(x + self.dropout(self.self_attn(query, query, x)))
+        attended = self.cross_attn(x + query_position, reference_points, memory, shapes, mask)
+        x = self.norm_cross_attn(x + self.dropout(attended))
+        return self.norm_ffn(x + self.dropout(self.ffn(x)))
+
+
+@MODELS.register_module()
+class DeformableTransformer(nn.Module):
+    """Encoder and decoder of Deformable DETR, for one level or several.
+
+    Args:
+        embed_dims: width of the model.
+        num_heads: attention heads.
+        num_encoder_layers, num_decoder_layers: depth.
+        ffn_dims: hidden width of the FFN.
+        dropout: on self-attention weights, residual branches and inside the FFN.
+        num_levels: feature levels.
+        num_points: sampling points a head and level.
+    """
+
+    def __init__(
+        self,
+        embed_dims: int = 256,
+        num_heads: int = 8,
+        num_encoder_layers: int = 6,
+        num_decoder_layers: int = 6,
+        ffn_dims: int = 1024,
+        dropout: float = 0.1,
+        num_levels: int = 4,
+        num_points: int = 4,
+    ) -> None:
+        super().__init__()
+        sizes = (embed_dims, num_heads, ffn_dims, dropout, num_levels, num_points)
+        self.embed_dims, self.num_levels = embed_dims, num_levels
+        self.level_embed = nn.Parameter(torch.empty(num_levels, embed_dims))
+        self.encoder_layers = nn.ModuleList(DeformableEncoderLayer(*sizes) for _ in range(num_encoder_layers))
+        self.decoder_layers = nn.ModuleList(DeformableDecoderLayer(*sizes) for _ in range(num_decoder_layers))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Xavier for every matrix, the radial grid for the sampling offsets, N(0, 1) for the levels."""
+        for parameter in self.parameters():
+            if parameter.dim() > 1:
+                nn.init.xavier_uniform_(parameter)
+        for module in self.modules():
+            if isinstance(module, MSDeformAttn):
+                module.reset_parameters()
+        nn.init.normal_(self.level_embed)
+
+    def encode(
+        self,
+        features: Tensor,
+        position: Tensor,
+        shapes: Shapes,
+        valid_ratios: Tensor,
+        padding_mask: Tensor | None,
+    ) -> Tensor:
+        """Encode the flattened levels.
+
+        Args:
+            features: (B, S, C); position: (B, S, C) their encoding, level embedding included.
+            shapes: (H, W) of each level.
+            valid_ratios: (B, L, 2) share of each level that is image, as (x, y).
+            padding_mask: (B, S) True on padding, or None.
+
+        Returns:
+            (B, S, C), the memory.
+        """
+        reference_points = encoder_reference_points(shapes, valid_ratios)
+        memory = features
+        for layer in self.encoder_layers:
+            memory = layer(memory, position, reference_points, shapes, padding_mask)
+        return memory
+
+    def decode(
+        self,
+        target: Tensor,
+        query_position: Tensor,
+        reference: Tensor,
+        memory: Tensor,
+        shapes: Shapes,
+        valid_ratios: Tensor,
+        padding_mask: Tensor | None,
+        refine: Callable[[int, Tensor, Tensor], Tensor],
+    ) -> list[Tensor]:
+        """Decode queries.
+
+        Args:
+            target: (B, Q, C) content of the queries; query_position: (B, Q, C).
+            reference: (B, Q, 2) points or (B, Q, 4) cxcywh boxes, normalised without padding.
+            memory: (B, S, C); shapes, valid_ratios, padding_mask: as in `encode`.
+            refine: (layer index, layer output, reference) -> the reference of the next layer.
+
+        Returns:
+            (B, Q, C) after each layer.
+        """
+        outputs = []
+        for index, layer in enumerate(self.decoder_layers):
+            ratios = valid_ratios if reference.shape[-1] == 2 else valid_ratios.repeat(1, 1, 2)
+            reference_points = reference[:, :, None] * ratios[:, None]
+            target = layer(target, query_position, reference_points, memory, shapes, padding_mask)
+            outputs.append(target)
+            reference = refine(index, target, reference)
+        return outputs
+
+
+def encoder_reference_points(shapes: Shapes, valid_ratios: Tensor) -> Tensor:
+    """Each pixel's centre, seen from every level -> (B, S, L, 2) as (x, y) of the padded maps."""
+    points = []
+    for level, (height, width) in enumerate(shapes):
+        centre_y = torch.arange(height, dtype=valid_ratios.dtype, device=valid_ratios.device) + 0.5
+        centre_x = torch.arange(width, dtype=valid_ratios.dtype, device=valid_ratios.device) + 0.5
+        x = centre_x[None] / (valid_ratios[:, level, 0, None] * width)
+        y = centre_y[None] / (valid_ratios[:, level, 1, None] * height)
+        x, y = torch.broadcast_tensors(x[:, None, :], y[:, :, None])
+        points.append(torch.stack((x, y), dim=-1).flatten(1, 2))
+    return torch.cat(points, dim=1)[:, :, None] * valid_ratios[:, None]
+
+
+def valid_ratios_of(masks: Sequence[Tensor]) -> Tensor:
+    """Share of each level that is image: masks (B, H, W) True on padding -> (B, L, 2) as (x, y)."""
+    ratios = []
+    for mask in masks:
+        height, width = mask.shape[1:]
+        ratios.append(torch.stack(((~mask[:, 0, :]).sum(1) / width, (~mask[:, :, 0]).sum(1) / height), -1))
+    return torch.stack(ratios, dim=1)

@@ -1,0 +1,172 @@
+"""ResNet backbone: torchvision's layers, cut after the wanted strides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.error import URLError
+
+import torch
+import torchvision
+from torch import Tensor, nn
+from torchvision.ops import FrozenBatchNorm2d
+
+from ..errors import InputError
+from ..registry import MODELS
+
+_DEPTHS = (18, 34, 50, 101, 152)
+_STAGE_STRIDES = (4, 8, 16, 32)
+
+
+@MODELS.register_module()
+class ResNet(nn.Module):
+    """ResNet that returns the maps of chosen strides (He et al. 2016).
+
+    Args:
+        depth: 18, 34, 50, 101 or 152.
+        strides: which maps to return, a subset of (4, 8, 16, 32), the names of the undilated stages.
+        frozen_stages: -1 trains everything, 0 freezes the stem, n also layer1 … layern.
+        norm: "frozen" for FrozenBatchNorm2d (eps 1e-5), "batch" for trainable BatchNorm2d.
+        dilation: DC5, the last stage keeps the stride of the one before (its first block undilated).
+        style: "pytorch" has the stride in the 3×3 convolution, "caffe" in the first 1×1.
+        weights: a torchvision weights name ("ResNet50_Weights.IMAGENET1K_V1"), a .pth or .safetensors file
+            with torchvision's keys, or None.
+
+    Attributes:
+        out_channels: channels of each returned map.
+
+    Raises:
+        InputError: an argument out of range, or weights that cannot be read or do not fit.
+    """
+
+    def __init__(
+        self,
+        depth: int = 50,
+        strides: Sequence[int] = (8, 16, 32),
+        frozen_stages: int = 1,
+        norm: str = "frozen",
+        dilation: bool = False,
+        style: str = "pytorch",
+        weights: str | None = None,
+    ) -> None:
+        super().__init__()
+        self._check(depth, strides, frozen_stages, norm, dilation, style)
+        layers = getattr(torchvision.models, f"resnet{depth}")(
+            norm_layer=FrozenBatchNorm2d if norm == "frozen" else nn.BatchNorm2d,
+            replace_stride_with_dilation=(False, False, dilation),
+        )
+        self.depth, self.norm, self.frozen_stages = depth, norm, frozen_stages
+        self.strides = tuple(sorted(strides))
+        self.conv1, self.bn1, self.relu, self.maxpool = layers.conv1, layers.bn1, layers.relu, layers.maxpool
+        for stage in range(1, 1 + _STAGE_STRIDES.index(self.strides[-1]) + 1):
+            self.add_module(f"layer{stage}", getattr(layers, f"layer{stage}"))
+        width = 64 if depth < 50 else 256
+        self.out_channels = [width * stride // 4 for stride in self.strides]
+        if style == "caffe":
+            self._move_strides_to_first_convolution()
+        if weights is not None:
+            self.load_weights(weights)
+        self._freeze()
+
+    @staticmethod
+    def _check(
+        depth: int, strides: Sequence[int], frozen_stages: int, norm: str, dilation: bool, style: str
+    ) -> None:
+        def refuse(field: str, value: object, allowed: str) -> None:
+            raise InputError(f"ResNet: {field}={value!r}; it must be {allowed}")
+
+        if depth not in _DEPTHS:
+            refuse("depth", depth, f"one of {_DEPTHS}")
+        if not strides or not set(strides) <= set(_STAGE_STRIDES):
+            refuse("strides", strides, f"a non-empty subset of {_STAGE_STRIDES}")
+        if frozen_stages not in range(-1, 5):
+            refuse("frozen_stages", frozen_stages, "-1 (none), 0 (the stem) … 4 (all)")
+        if norm not in ("frozen", "batch"):
+            refuse("norm", norm, '"frozen" or "batch"')
+        if style not in ("pytorch", "caffe"):
+            refuse("style", style, '"pytorch" or "caffe"')
+        if dilation and depth < 50:
+            refuse("dilation", dilation, "False for ResNet-18 and -34, whose blocks cannot be dilated")
+
+    def _move_strides_to_first_convolution(self) -> None:
+        for module in self.modules():
+            if isinstance(module, torchvision.models.resnet.Bottleneck):
+                module.conv1.stride, module.conv2.stride = module.conv2.stride, module.conv1.stride
+
+    def _freeze(self) -> None:
+        if self.frozen_stages >= 0:
+            for module in (self.conv1, self.bn1):
+                module.requires_grad_(False)
+        for stage in range(1, self.frozen_stages + 1):
+            if hasattr(self, f"layer{stage}"):
+                getattr(self, f"layer{stage}").requires_grad_(False)
+
+    def train(self, mode: bool = True) -> ResNet:
+        """Training mode; the batch statistics of frozen stages stay as they are."""
+        super().train(mode)
+        if mode and self.frozen_stages >= 0:
+            self.bn1.eval()
+            for stage in range(1, self.frozen_stages + 1):
+                if hasattr(self, f"layer{stage}"):
+                    getattr(self, f"layer{stage}").eval()
+        return self
+
+    def load_weights(self, weights: str) -> None:
+        """Load ImageNet weights by torchvision name or from a local file; every key must be there."""
+        state = _read_weights(weights)
+        state = {key: tensor for key, tensor in state.items() if not key.startswith("fc.")}
+        unused = [k for k in state if k.startswith("layer") and not hasattr(self, k.split(".")[0])]
+        for key in unused:
+            del state[key]
+        wanted = self.state_dict()
+        missing = [k for k in wanted if k not in state and not k.endswith("num_batches_tracked")]
+        wrong = [k for k in wanted if k in state and state[k].shape != wanted[k].shape]
+        if missing or wrong:
+            raise InputError(
+                f"backbone weights {weights}: they do not fit ResNet-{self.depth}: "
+                f"{len(missing)} tensors missing (first: {missing[:1]}), {len(wrong)} of another shape "
+                f"(first: {wrong[:1]}). Give weights of a ResNet-{self.depth} with torchvision's key names."
+            )
+        self.load_state_dict(state, strict=False)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Images (B, 3, H, W) -> maps (B, out_channels[i], ⌈H / stride⌉, ⌈W / stride⌉), finest first."""
+        x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
+        maps = []
+        for stage, stride in enumerate(_STAGE_STRIDES, start=1):
+            if stride > self.strides[-1]:
+                break
+            x = getattr(self, f"layer{stage}")(x)
+            if stride in self.strides:
+                maps.append(x)
+        return maps
+
+
+def _read_weights(weights: str) -> dict[str, Tensor]:
+    if weights.endswith((".pth", ".pt", ".safetensors")):
+        path = Path(weights).expanduser()
+        if not path.is_file():
+            raise InputError(
+                f"backbone weights {weights}: no such file; correct model.network.backbone.weights, "
+                "or set it to None to train from scratch"
+            )
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        return state.get("state_dict", state.get("model", state))
+    try:
+        return torchvision.models.get_weight(weights).get_state_dict(progress=True)
+    except (ValueError, KeyError, AttributeError) as error:
+        raise InputError(
+            f"backbone weights {weights!r}: neither a .pth or .safetensors file nor a torchvision weights "
+            'name such as "ResNet50_Weights.IMAGENET1K_V1"'
+        ) from error
+    except (URLError, OSError) as error:
+        url = torchvision.models.get_weight(weights).url
+        raise InputError(
+            f"backbone weights {weights!r} could not be downloaded ({error}). On a machine with internet "
+            f"access fetch {url}, and put it into {torch.hub.get_dir()}/checkpoints/ or give its path as "
+            "model.network.backbone.weights (None trains from scratch)"
+        ) from error
