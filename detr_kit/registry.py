@@ -7,49 +7,28 @@ import inspect
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from mmengine.registry import (
-    DATA_SAMPLERS as _DATA_SAMPLERS,
-)
-from mmengine.registry import (
-    DATASETS as _DATASETS,
-)
-from mmengine.registry import (
-    FUNCTIONS as _FUNCTIONS,
-)
-from mmengine.registry import (
-    HOOKS as _HOOKS,
-)
-from mmengine.registry import (
-    METRICS as _METRICS,
-)
-from mmengine.registry import (
-    MODELS as _MODELS,
-)
-from mmengine.registry import (
-    OPTIM_WRAPPERS as _OPTIM_WRAPPERS,
-)
-from mmengine.registry import (
-    TRANSFORMS as _TRANSFORMS,
-)
-from mmengine.registry import (
-    Registry,
-)
+from mmengine import registry as mmengine_registry
+from mmengine.registry import Registry
 
 from .errors import InputError
 
 
-def _registry(name: str, parent: Registry, *locations: str) -> Registry:
-    return Registry(name, parent=parent, scope="detr_kit", locations=[f"detr_kit.{loc}" for loc in locations])
+def _registry(kind: str, *locations: str) -> Registry:
+    parent = getattr(mmengine_registry, kind)
+    where = [f"detr_kit.{location}" for location in locations]
+    return Registry(parent.name, parent=parent, scope="detr_kit", locations=where)
 
 
-MODELS = _registry("model", _MODELS, "models", "losses", "engine")
-DATASETS = _registry("dataset", _DATASETS, "data")
-DATA_SAMPLERS = _registry("data sampler", _DATA_SAMPLERS, "data")
-TRANSFORMS = _registry("transform", _TRANSFORMS, "data")
-FUNCTIONS = _registry("function", _FUNCTIONS, "data")
-METRICS = _registry("metric", _METRICS, "engine")
-HOOKS = _registry("hook", _HOOKS, "engine")
-OPTIM_WRAPPERS = _registry("optim_wrapper", _OPTIM_WRAPPERS, "engine")
+MODELS = _registry("MODELS", "models", "losses", "engine")
+DATASETS = _registry("DATASETS", "data")
+DATA_SAMPLERS = _registry("DATA_SAMPLERS", "data")
+TRANSFORMS = _registry("TRANSFORMS", "data")
+FUNCTIONS = _registry("FUNCTIONS", "data")
+METRICS = _registry("METRICS", "engine")
+HOOKS = _registry("HOOKS", "engine")
+OPTIM_WRAPPERS = _registry("OPTIM_WRAPPERS", "engine")
+OPTIM_WRAPPER_CONSTRUCTORS = _registry("OPTIM_WRAPPER_CONSTRUCTORS", "engine")
+RUNNERS = _registry("RUNNERS", "engine")
 
 
 def build(config: Any, registry: Registry = MODELS) -> Any:
@@ -68,7 +47,7 @@ def build(config: Any, registry: Registry = MODELS) -> Any:
         factory = registry.get(name) if isinstance(name, str) else name
         if factory is None:
             raise InputError(
-                f"config: type={name!r} is no {registry.name} that detr-kit knows{_hint(name, registry.module_dict)}"
+                f"config: type={name!r} is no {registry.name} of detr-kit{_hint(name, registry.module_dict)}"
             )
         check_arguments(factory, parts)
         return factory(**parts)

@@ -14,10 +14,13 @@ ORIGINAL_SIZES = [(480, 640), (500, 333)]
 
 
 def weights_from_names(keys: dict[str, list[int]], alias: dict[str, str]) -> dict[str, torch.Tensor]:
-    """Every floating tensor drawn from a generator seeded by its name."""
-    state = {}
-    for name, shape in keys.items():
+    """Every floating tensor drawn from a generator seeded by its name; aliases are the same tensor."""
+    state: dict[str, torch.Tensor] = {}
+    for name, shape in sorted(keys.items(), key=lambda item: item[0] in alias):
         source = alias.get(name, name)
+        if source in state:
+            state[name] = state[source]
+            continue
         if source.endswith("num_batches_tracked"):
             state[name] = torch.zeros(shape, dtype=torch.int64)
             continue

@@ -35,7 +35,8 @@ def build_network(
     """
     config = config if isinstance(config, Config) else read_config(config)
     network: dict[str, Any] = config.model.network.to_dict()
-    network.update(
+    overrides = {"num_classes": num_classes, "num_queries": num_queries}
+    network.update({key: value for key, value in overrides.items() if value is not None})
         {k: v for k, v in (("num_classes", num_classes), ("num_queries", num_queries)) if v is not None}
     )
     if not pretrained_backbone:

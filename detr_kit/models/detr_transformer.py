@@ -49,7 +49,7 @@ class DetrDecoderLayer(nn.Module):
     ) -> Tensor:
         query = x + query_position
         x = self.norm_self_attn(x + self.dropout(self.self_attn(query, query, x)))
-        attended = self.cross_attn(x + query_position, memory_key, memory, padding_mask)
+        attended = self.cross_attn(x + query_position, memory_key, memory, mask)
         x = self.norm_cross_attn(x + self.dropout(attended))
         return self.norm_ffn(x + self.dropout(self.ffn(x)))
 

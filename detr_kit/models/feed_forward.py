@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -26,7 +28,7 @@ class MLP(nn.Module):
     def __init__(self, in_dims: int, hidden_dims: int, out_dims: int, num_layers: int) -> None:
         super().__init__()
         widths = [in_dims, *[hidden_dims] * (num_layers - 1), out_dims]
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True))
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
 
     def forward(self, x: Tensor) -> Tensor:
         """(…, in_dims) -> (…, out_dims)."""
