@@ -37,8 +37,6 @@ def build_network(
     network: dict[str, Any] = config.model.network.to_dict()
     overrides = {"num_classes": num_classes, "num_queries": num_queries}
     network.update({key: value for key, value in overrides.items() if value is not None})
-        {k: v for k, v in (("num_classes", num_classes), ("num_queries", num_queries)) if v is not None}
-    )
     if not pretrained_backbone:
         network["backbone"]["weights"] = None
     return build(network, MODELS)

@@ -45,7 +45,7 @@ class DetrDecoderLayer(nn.Module):
         query_position: Tensor,
         memory: Tensor,
         memory_key: Tensor,
-        padding_mask: Tensor | None,
+        mask: Tensor | None,
     ) -> Tensor:
         query = x + query_position
         x = self.norm_self_attn(x + self.dropout(self.self_attn(query, query, x)))
