@@ -1,7 +1,9 @@
 """detr-kit: train, evaluate and run DETR and Deformable DETR."""
 
-from .models.build import build_network
-
 __version__ = "0.1.0"
 
-__all__ = ["build_network"]
+from .detections import Detections
+from .inference import Detector
+from .models.build import build_network
+
+__all__ = ["Detections", "Detector", "build_network"]

@@ -29,6 +29,15 @@ HOOKS = _registry("HOOKS", "engine")
 OPTIM_WRAPPERS = _registry("OPTIM_WRAPPERS", "engine")
 OPTIM_WRAPPER_CONSTRUCTORS = _registry("OPTIM_WRAPPER_CONSTRUCTORS", "engine")
 RUNNERS = _registry("RUNNERS", "engine")
+# Nothing of ours in these; mmengine warns where a scope lacks one.
+EVALUATOR = _registry("EVALUATOR")
+LOG_PROCESSORS = _registry("LOG_PROCESSORS")
+LOOPS = _registry("LOOPS")
+MODEL_WRAPPERS = _registry("MODEL_WRAPPERS")
+OPTIMIZERS = _registry("OPTIMIZERS")
+PARAM_SCHEDULERS = _registry("PARAM_SCHEDULERS")
+VISBACKENDS = _registry("VISBACKENDS")
+VISUALIZERS = _registry("VISUALIZERS")
 
 
 def build(config: Any, registry: Registry = MODELS) -> Any:

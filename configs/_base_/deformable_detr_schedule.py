@@ -1,6 +1,7 @@
 # Deformable DETR's recipe: AdamW 2e-4, 50 epochs, ×0.1 after 40, 32 images a step over all GPUs.
-train_dataloader = dict(batch_size=2)
 optim_wrapper = dict(
+    type="OptimWrapper",
+    constructor="GroupedOptimWrapperConstructor",
     optimizer=dict(type="AdamW", lr=2e-4, weight_decay=1e-4),
     clip_grad=dict(max_norm=0.1, norm_type=2),
     paramwise_cfg=dict(

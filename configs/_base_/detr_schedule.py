@@ -1,6 +1,7 @@
 # DETR's recipe: AdamW 1e-4, backbone 1e-5, 300 epochs, ×0.1 after 200, 16 images a step over all GPUs.
-train_dataloader = dict(batch_size=2)
 optim_wrapper = dict(
+    type="OptimWrapper",
+    constructor="GroupedOptimWrapperConstructor",
     optimizer=dict(type="AdamW", lr=1e-4, weight_decay=1e-4),
     clip_grad=dict(max_norm=0.1, norm_type=2),
     paramwise_cfg=dict(custom_keys={"backbone": dict(lr_mult=0.1)}),

@@ -1,1 +1,28 @@
+# How every run logs, saves and validates.
 default_scope = "detr_kit"
+runner_type = "DetectionRunner"
+
+default_hooks = dict(
+    timer=dict(type="IterTimerHook"),
+    logger=dict(type="LoggerHook", interval=50),
+    param_scheduler=dict(type="ParamSchedulerHook"),
+    # The newest three checkpoints, and the best by COCO AP.
+    checkpoint=dict(type="CheckpointHook", interval=1, max_keep_ckpts=3, save_best="coco/AP", rule="greater"),
+    sampler_seed=dict(type="DistSamplerSeedHook"),
+)
+custom_hooks = [dict(type="CurveHook")]
+log_processor = dict(type="LogProcessor", window_size=50, by_epoch=True)
+visualizer = dict(type="Visualizer", vis_backends=[dict(type="LocalVisBackend")])
+
+val_cfg = dict(type="ValLoop")
+test_cfg = dict(type="TestLoop")
+
+env_cfg = dict(
+    cudnn_benchmark=False,
+    mp_cfg=dict(mp_start_method="fork", opencv_num_threads=1),
+    dist_cfg=dict(backend="nccl"),
+)
+randomness = dict(seed=0)
+log_level = "INFO"
+load_from = None  # weights to start from, of any known format
+resume = False

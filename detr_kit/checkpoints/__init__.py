@@ -1,5 +1,18 @@
 """Checkpoints of this project and of its peers."""
 
-from .convert import convert_state_dict, detect_format
+from .convert import CheckpointFormat, convert_state_dict, detect_format
+from .files import CheckpointFile, read_checkpoint, write_safetensors
+from .load import LoadReport, load_checkpoint, load_state, strip_wrapper
 
-__all__ = ["convert_state_dict", "detect_format"]
+__all__ = [
+    "CheckpointFile",
+    "CheckpointFormat",
+    "LoadReport",
+    "convert_state_dict",
+    "detect_format",
+    "load_checkpoint",
+    "load_state",
+    "read_checkpoint",
+    "strip_wrapper",
+    "write_safetensors",
+]

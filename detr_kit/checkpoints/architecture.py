@@ -68,9 +68,9 @@ def _count(state: Mapping[str, Tensor], prefix: str) -> int:
 
 
 def _depth(state: Mapping[str, Tensor]) -> int | None:
-    blocks = tuple(_count(state, f"backbone.layer{stage}.") for stage in range(1, 5))
+    blocks: tuple[int, ...] = tuple(_count(state, f"backbone.layer{stage}.") for stage in range(1, 5))
     bottleneck = "backbone.layer1.0.conv3.weight" in state
-    depths = {
+    depths: dict[tuple[tuple[int, ...], bool], int] = {
         ((2, 2, 2, 2), False): 18,
         ((3, 4, 6, 3), False): 34,
         ((3, 4, 6, 3), True): 50,

@@ -1,0 +1,22 @@
+"""The glue to mmengine: everything about running, nothing about networks."""
+
+from .coco_metric import CocoMetric
+from .curves import CurveHook, draw_curves
+from .optim import AmpOptimWrapper, GroupedOptimWrapperConstructor
+from .run import evaluate, prepare_config, train
+from .runner import DetectionRunner
+from .trainable_detector import BatchPreprocessor, TrainableDetector
+
+__all__ = [
+    "AmpOptimWrapper",
+    "BatchPreprocessor",
+    "CocoMetric",
+    "CurveHook",
+    "DetectionRunner",
+    "GroupedOptimWrapperConstructor",
+    "TrainableDetector",
+    "draw_curves",
+    "evaluate",
+    "prepare_config",
+    "train",
+]

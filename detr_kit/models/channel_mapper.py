@@ -20,7 +20,7 @@ class Projection(nn.Module):
         self.norm = nn.GroupNorm(norm_groups, out_channels) if norm_groups else nn.Identity()
         if norm_groups:
             nn.init.xavier_uniform_(self.conv.weight)
-            nn.init.zeros_(self.conv.bias)
+            self.conv.bias.data.zero_()  # type: ignore[union-attr]
 
     def forward(self, x: Tensor) -> Tensor:
         return self.norm(self.conv(x))

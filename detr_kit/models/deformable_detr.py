@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import copy
 import math
+from typing import cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..registry import MODELS
 from ..structures import DetectorOutput
-from .deformable_transformer import valid_ratios_of
+from .channel_mapper import ChannelMapper
+from .deformable_transformer import DeformableTransformer, valid_ratios_of
 from .feed_forward import MLP
 from .precision import at_least_float32, inverse_sigmoid
 from .resize_mask import resize_mask
@@ -38,9 +41,9 @@ class DeformableDETR(nn.Module):
     def __init__(
         self,
         backbone: nn.Module,
-        neck: nn.Module,
+        neck: ChannelMapper,
         position_encoding: nn.Module,
-        transformer: nn.Module,
+        transformer: DeformableTransformer,
         num_classes: int = 91,
         num_queries: int = 300,
         refine: bool = False,
@@ -72,13 +75,14 @@ class DeformableDETR(nn.Module):
         class_head = nn.Linear(embed_dims, self.num_classes)
         nn.init.constant_(class_head.bias, -math.log(99))
         box_head = MLP(embed_dims, embed_dims, 4, num_layers=3)
-        nn.init.zeros_(box_head.layers[-1].weight)
-        nn.init.zeros_(box_head.layers[-1].bias)
+        nn.init.zeros_(box_head.output_layer.weight)
+        nn.init.zeros_(box_head.output_layer.bias)
         count = num_layers + self.two_stage if self.refine else 1
         self.class_heads = nn.ModuleList(copy.deepcopy(class_head) for _ in range(count))
         self.box_heads = nn.ModuleList(copy.deepcopy(box_head) for _ in range(count))
         if not self.two_stage:
-            nn.init.constant_(self.box_heads[0].layers[-1].bias[2:], -2.0)
+            first = cast(MLP, self.box_heads[0])
+            nn.init.constant_(first.output_layer.bias[2:], -2.0)
 
     def forward(self, images: Tensor, padding_mask: Tensor | None = None) -> DetectorOutput:
         """Detect objects.
@@ -111,26 +115,23 @@ class DeformableDETR(nn.Module):
             batch_embed = self.query_embed.weight.expand(len(images), -1, -1)
             query_position, target = batch_embed.chunk(2, dim=-1)
             reference = at_least_float32(self.reference_points(query_position)).sigmoid()
-        layers = self._decode(target, query_position, reference, memory, shapes, valid_ratios, flat_mask)
-        return DetectorOutput(*layers[-1], auxiliary=layers[:-1], encoder=encoder)
 
-    def _decode(
-        self, target: Tensor, query_position: Tensor, reference: Tensor, *memory: object
-    ) -> list[tuple[Tensor, Tensor]]:
-        """(logits, boxes) of each decoder layer; boxes are offsets from the layer's reference."""
         layers: list[tuple[Tensor, Tensor]] = []
 
-        def read_out(index: int, state: Tensor, reference: Tensor) -> Tensor:
-            head = index if self.refine else 0
-            delta = at_least_float32(self.box_heads[head](state))
-            anchor = inverse_sigmoid(reference)
-            if reference.shape[-1] == 2:
-                delta = torch.cat((delta[..., :2] + anchor, delta[..., 2:]), dim=-1)
-            else:
-                delta = delta + anchor
-            boxes = delta.sigmoid()
-            layers.append((at_least_float32(self.class_heads[head](state)), boxes))
-            return boxes.detach() if self.refine else reference
+        def refine(index: int, state: Tensor, reference: Tensor) -> Tensor:
+            layers.append(self._read_out(index, state, reference))
+            return layers[-1][1].detach() if self.refine else reference
 
-        self.transformer.decode(target, query_position, reference, *memory, refine=read_out)
-        return layers
+        self.transformer.decode(
+            target, query_position, reference, memory, shapes, valid_ratios, flat_mask, refine
+        )
+        return DetectorOutput(*layers[-1], auxiliary=layers[:-1], encoder=encoder)
+
+    def _read_out(self, layer: int, state: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
+        """(logits, boxes) of a decoder layer; boxes are offsets from the layer's reference."""
+        head = layer if self.refine else 0
+        delta = at_least_float32(self.box_heads[head](state))
+        anchor = inverse_sigmoid(reference)
+        if reference.shape[-1] == 2:
+            anchor = F.pad(anchor, (0, 2))
+        return at_least_float32(self.class_heads[head](state)), (delta + anchor).sigmoid()

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from ..registry import MODELS
 from ..structures import DetectorOutput
+from .detr_transformer import DetrTransformer
 from .feed_forward import MLP
 from .precision import at_least_float32
 from .resize_mask import resize_mask
@@ -30,7 +31,7 @@ class DETR(nn.Module):
         backbone: nn.Module,
         neck: nn.Module,
         position_encoding: nn.Module,
-        transformer: nn.Module,
+        transformer: DetrTransformer,
         num_classes: int = 91,
         num_queries: int = 100,
     ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import cast
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -29,6 +30,11 @@ class MLP(nn.Module):
         super().__init__()
         widths = [in_dims, *[hidden_dims] * (num_layers - 1), out_dims]
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
+
+    @property
+    def output_layer(self) -> nn.Linear:
+        """The last layer."""
+        return cast(nn.Linear, self.layers[-1])
 
     def forward(self, x: Tensor) -> Tensor:
         """(…, in_dims) -> (…, out_dims)."""

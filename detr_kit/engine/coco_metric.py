@@ -1,0 +1,60 @@
+"""The COCO metric as mmengine's evaluator calls it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import MMLogger
+
+from ..categories import Categories
+from ..errors import InputError
+from ..evaluation import evaluate_detections, to_coco_detections
+from ..registry import METRICS
+from ..structures import ImageBatch, Prediction
+
+
+@METRICS.register_module()
+class CocoMetric(BaseMetric):
+    """The twelve COCO figures over the images of the evaluated data set, and AP for each class.
+
+    Ground truth and category ids come from the data set itself, so they cannot be another's.
+
+    Args:
+        outfile: where to write the detections as COCO JSON; None for nowhere.
+    """
+
+    default_prefix = "coco"
+
+    def __init__(self, outfile: str | None = None) -> None:
+        super().__init__(collect_device="cpu")
+        self.outfile = outfile
+
+    def process(self, data_batch: ImageBatch, data_samples: Sequence[Prediction]) -> None:
+        """Keep the detections of one batch."""
+        categories = Categories.from_metadata(self.dataset_meta or {})
+        if categories is None:
+            raise InputError("CocoMetric: the data set does not say what its classes are; use CocoDataset")
+        for target, prediction in zip(data_batch.targets, data_samples, strict=True):
+            cpu = Prediction(*(tensor.float().cpu() for tensor in prediction[:1]), *_cpu(prediction[1:]))
+            self.results.append((target.image_id, to_coco_detections(cpu, target.image_id, categories)))
+
+    def compute_metrics(self, results: list[tuple[int, list[dict[str, Any]]]]) -> dict[str, float]:
+        """Evaluate all detections; the tables go to the log."""
+        detections = [detection for _, image in results for detection in image]
+        if self.outfile is not None:
+            Path(self.outfile).parent.mkdir(parents=True, exist_ok=True)
+            Path(self.outfile).write_text(json.dumps(detections))
+        result = evaluate_detections(self.dataset_meta["annotations"], detections, [i for i, _ in results])
+        logger = MMLogger.get_current_instance()
+        logger.info("\n" + result.table())
+        if self.outfile is not None:
+            logger.info(f"{len(detections)} detections written to {self.outfile}")
+        return result.figures
+
+
+def _cpu(tensors: Sequence[Any]) -> list[Any]:
+    return [tensor.cpu() for tensor in tensors]

@@ -1,0 +1,69 @@
+"""The one model class that mmengine's Runner sees, for every architecture."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from mmengine.model import BaseDataPreprocessor, BaseModel
+
+from ..data.normalize import drop_mask_without_padding, normalize_batch
+from ..registry import MODELS, build
+from ..structures import DetectorOutput, ImageBatch, Prediction
+
+
+@MODELS.register_module()
+class BatchPreprocessor(BaseDataPreprocessor):
+    """Moves a batch to the device and normalises it there: workers hand over bytes, a quarter of the size."""
+
+    def forward(self, data: ImageBatch, training: bool = False) -> dict[str, ImageBatch]:
+        """uint8 batch -> {"batch": float32 batch}: the keyword under which TrainableDetector takes it."""
+        return {"batch": normalize_batch(data.to(self.device))}
+
+
+@MODELS.register_module()
+class TrainableDetector(BaseModel):
+    """Joins a network, a criterion and a postprocessor for training and evaluation.
+
+    Args:
+        network: config of a network of detr_kit.models.
+        criterion: config of its loss.
+        postprocessor: config of what makes detections of its output.
+    """
+
+    def __init__(
+        self, network: dict[str, Any], criterion: dict[str, Any], postprocessor: dict[str, Any]
+    ) -> None:
+        super().__init__(data_preprocessor=BatchPreprocessor())
+        self.network = build(network, MODELS)
+        self.criterion = build(criterion, MODELS)
+        self.postprocessor = build(postprocessor, MODELS)
+
+    def forward(
+        self, batch: ImageBatch, mode: str = "tensor"
+    ) -> DetectorOutput | list[Prediction] | dict[str, torch.Tensor]:
+        """Run the network.
+
+        Args:
+            batch: normalised images with targets.
+            mode: "tensor" for the network's output, "predict" for detections, "loss" for weighted losses:
+                those of the last decoder layer, the sum of the earlier layers' (`loss_auxiliary`) and of
+                the two-stage encoder's (`loss_encoder`), and `class_error`.
+        """
+        output = self.network(batch.images, drop_mask_without_padding(batch))
+        if mode == "tensor":
+            return output
+        if mode == "predict":
+            return self.postprocessor(output, [target.original_size for target in batch.targets])
+        losses = self.criterion(output, batch.targets)
+        return _one_line(self.criterion.weighted(losses)) | {"class_error": losses["class_error"]}
+
+
+def _one_line(weighted: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Few enough losses for one line of the log: three of the last layer, and the sums of the others."""
+    grouped: dict[str, torch.Tensor] = {}
+    for name, value in weighted.items():
+        last = name.rsplit("_", 1)[-1]
+        key = "loss_encoder" if last == "enc" else "loss_auxiliary" if last.isdigit() else name
+        grouped[key] = grouped[key] + value if key in grouped else value
+    return grouped

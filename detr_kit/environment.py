@@ -1,0 +1,21 @@
+"""What detr-kit runs on: the first thing a bug report needs."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+import torch
+
+
+def describe_environment() -> dict[str, str]:
+    """Name -> value for the versions and devices that matter."""
+    facts = {"python": platform.python_version(), "platform": platform.platform()}
+    for package in ("detr-kit", "torch", "torchvision", "mmengine", "opencv-python", "pycocotools", "numpy"):
+        try:
+            facts[package] = version(package)
+        except PackageNotFoundError:
+            facts[package] = "not installed"
+    facts["cpu threads"] = str(torch.get_num_threads())
+    facts["gpu"] = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
+    return facts

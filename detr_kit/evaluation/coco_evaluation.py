@@ -1,0 +1,142 @@
+"""The COCO metric, computed by pycocotools."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+from rich.console import Console
+from rich.table import Table
+
+from ..categories import Categories
+from ..errors import InputError
+from ..structures import Prediction
+
+FIGURES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
+
+
+@dataclass(frozen=True)
+class CocoResult:
+    """What the metric found.
+
+    Attributes:
+        figures: the twelve COCO figures in [0, 1]; -1 where there is nothing to measure, say no large object.
+        per_class: class name -> AP, AP50 and the number of ground-truth boxes.
+    """
+
+    figures: dict[str, float]
+    per_class: dict[str, dict[str, float]]
+
+    def table(self) -> str:
+        """The figures and the per-class AP as text for a terminal."""
+        figures = Table(title="COCO bbox")
+        for name in FIGURES:
+            figures.add_column(name, justify="right")
+        figures.add_row(*(_percent(self.figures[name]) for name in FIGURES))
+        classes = Table(title="per class")
+        for name in ("class", "AP", "AP50", "boxes"):
+            classes.add_column(name, justify="left" if name == "class" else "right")
+        for name, row in self.per_class.items():
+            classes.add_row(name, _percent(row["AP"]), _percent(row["AP50"]), str(int(row["boxes"])))
+        console = Console(file=io.StringIO(), width=120)
+        console.print(figures, classes)
+        return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def _percent(value: float) -> str:
+    return "–" if value < 0 else f"{100 * value:.1f}"
+
+
+def load_ground_truth(path: str | Path) -> COCO:
+    """A COCO annotation file for the metric; `area`, `iscrowd` and `info` are filled in where missing."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco = COCO(str(path))
+        for annotation in coco.dataset.get("annotations", []):
+            annotation.setdefault("iscrowd", 0)
+            annotation.setdefault("area", annotation["bbox"][2] * annotation["bbox"][3])
+        coco.dataset.setdefault("info", {})
+    return coco
+
+
+def to_coco_detections(
+    prediction: Prediction, image_id: int, categories: Categories
+) -> list[dict[str, float | int | list[float]]]:
+    """Detections in COCO's result format: the data set's category ids, boxes as x, y, width, height.
+
+    Labels that stand for no category of the data set are left out.
+    """
+    used = set(categories.label_of_id.values())
+    boxes = prediction.boxes.clone()
+    boxes[:, 2:] -= boxes[:, :2]
+    rows = zip(prediction.scores.tolist(), prediction.labels.tolist(), boxes.tolist(), strict=True)
+    return [
+        {"image_id": image_id, "category_id": categories.ids[label], "bbox": box, "score": score}
+        for score, label, box in rows
+        if label in used
+    ]
+
+
+def evaluate_detections(
+    ground_truth: COCO | str | Path,
+    detections: Sequence[Mapping[str, Any]],
+    image_ids: Sequence[int] | None = None,
+) -> CocoResult:
+    """COCO's twelve bbox figures and AP for each class.
+
+    Args:
+        ground_truth: an annotation file, or a COCO object.
+        detections: in COCO's result format.
+        image_ids: images to evaluate; all of the ground truth by default, those without a detection included.
+
+    Raises:
+        InputError: a detection of an image that is not in the ground truth.
+    """
+    coco = ground_truth if isinstance(ground_truth, COCO) else load_ground_truth(ground_truth)
+    known = set(coco.getImgIds())
+    stray = next((d["image_id"] for d in detections if d["image_id"] not in known), None)
+    if stray is not None:
+        raise InputError(f"detections: image_id={stray} is not in the ground truth; is it another split?")
+    with contextlib.redirect_stdout(io.StringIO()):
+        results = coco.loadRes(copy.deepcopy(list(detections))) if detections else _no_results(coco)
+        evaluation = COCOeval(coco, results, "bbox")
+        if image_ids is not None:
+            evaluation.params.imgIds = sorted(image_ids)
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    figures = {name: float(value) for name, value in zip(FIGURES, evaluation.stats, strict=True)}
+    return CocoResult(figures, _per_class(coco, evaluation))
+
+
+def _no_results(coco: COCO) -> COCO:
+    empty = COCO()
+    empty.dataset = {**coco.dataset, "annotations": []}
+    empty.createIndex()
+    return empty
+
+
+def _per_class(coco: COCO, evaluation: COCOeval) -> dict[str, dict[str, float]]:
+    precision = evaluation.eval["precision"]  # (IoU, recall, class, area, max detections)
+    rows = {}
+    for index, category in enumerate(map(int, evaluation.params.catIds)):
+        of_class = precision[:, :, index, 0, -1]
+        annotations = coco.getAnnIds(evaluation.params.imgIds, [category], iscrowd=False)
+        rows[coco.loadCats(category)[0]["name"]] = {
+            "AP": _mean(of_class),
+            "AP50": _mean(of_class[0]),
+            "boxes": float(len(annotations)),
+        }
+    return rows
+
+
+def _mean(precision: np.ndarray) -> float:
+    measured = precision[precision > -1]
+    return float(measured.mean()) if measured.size else -1.0
