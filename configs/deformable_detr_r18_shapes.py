@@ -10,8 +10,8 @@ model = dict(
         num_classes=5,
         num_queries=30,
         refine=True,
-        backbone=dict(type="ResNet", depth=18, strides=(8, 16, 32), frozen_stages=-1, norm="batch"),
-        neck=dict(type="ChannelMapper", in_channels=[128, 256, 512], out_channels=128, num_levels=3),
+        backbone=dict(type="ResNet", depth=18, strides=(8, 16), frozen_stages=-1, norm="batch"),
+        neck=dict(type="ChannelMapper", in_channels=[128, 256], out_channels=128, num_levels=2),
         position_encoding=dict(type="SinePositionEncoding", num_feats=64, offset=-0.5),
         transformer=dict(
             type="DeformableTransformer",
@@ -21,7 +21,7 @@ model = dict(
             num_decoder_layers=3,
             ffn_dims=256,
             dropout=0.0,
-            num_levels=3,
+            num_levels=2,
             num_points=4,
         ),
     ),
@@ -71,9 +71,9 @@ optim_wrapper = dict(
     optimizer=dict(type="AdamW", lr=4e-4, weight_decay=1e-4),
     clip_grad=dict(max_norm=0.1, norm_type=2),
 )
-train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=14, val_interval=2)
+train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=8, val_interval=2)
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=50),
-    dict(type="CosineAnnealingLR", eta_min=4e-6, by_epoch=True, T_max=14, convert_to_iter_based=True),
+    dict(type="CosineAnnealingLR", eta_min=4e-6, by_epoch=True, T_max=8, convert_to_iter_based=True),
 ]
 auto_scale_lr = dict(enable=False, base_batch_size=16)

@@ -4,6 +4,6 @@ __version__ = "0.1.0"
 
 from .detections import Detections
 from .inference import Detector
-from .models.build import build_network
+from .zoo import build_network
 
 __all__ = ["Detections", "Detector", "build_network"]

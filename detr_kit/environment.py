@@ -11,7 +11,8 @@ import torch
 def describe_environment() -> dict[str, str]:
     """Name -> value for the versions and devices that matter."""
     facts = {"python": platform.python_version(), "platform": platform.platform()}
-    for package in ("detr-kit", "torch", "torchvision", "mmengine", "opencv-python", "pycocotools", "numpy"):
+    facts["torch"] = torch.__version__
+    for package in ("detr-kit", "torchvision", "mmengine", "opencv-python", "pycocotools", "numpy"):
         try:
             facts[package] = version(package)
         except PackageNotFoundError:

@@ -23,9 +23,9 @@ from .data.image_io import decode_image, read_image
 from .data.normalize import normalize_batch
 from .detections import Detections
 from .errors import InputError
-from .models.build import build_network
 from .registry import MODELS, TRANSFORMS, build
 from .structures import ImageBatch, Prediction
+from .zoo import build_network
 
 Source = str | Path | bytes | Image.Image | np.ndarray | Tensor
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import pickle
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -83,12 +84,14 @@ def _read_pickle(path: Path) -> Any:
         with torch.serialization.safe_globals(_HARMLESS):
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        reason = str(error)
-        if "GLOBAL" in reason or "Unsupported" in reason:
+        unsafe = re.search(r"GLOBAL (\S+)", str(error))
+        with path.open("rb") as file:
+            is_bare_pickle = file.read(1) == b"\x80"
+        if unsafe or is_bare_pickle:
+            what = f"`{unsafe.group(1)}`" if unsafe else "pickle operations torch's safe loader does not know"
             raise InputError(
-                f"checkpoint {path}: it holds Python objects that could run code when loaded, so it was "
-                f"refused and nothing was run ({_offender(reason)}). Ask for a .safetensors file, or one "
-                "with tensors only"
+                f"checkpoint {path}: it holds {what}, which could run code when loaded, so it was refused "
+                "and nothing was run. Ask for a .safetensors file, or one with tensors only"
             ) from error
         raise InputError(f"checkpoint {path}: damaged or no PyTorch file; fetch it again") from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
@@ -96,9 +99,3 @@ def _read_pickle(path: Path) -> Any:
         raise InputError(
             f"checkpoint {path}: cut off or no PyTorch checkpoint ({size} bytes); fetch it again"
         ) from error
-
-
-def _offender(reason: str) -> str:
-    """The part of torch's message that names the object."""
-    line = next((text for text in reason.splitlines() if "GLOBAL" in text), reason.splitlines()[0])
-    return line.strip()[:200]

@@ -36,7 +36,7 @@ _REGISTRY_OF = {
     ("*_cfg",): ours.LOOPS,
 }
 # What the Runner hands to a part itself.
-_GIVEN_BY_RUNNER = {"constructor", "priority"}
+_GIVEN_BY_RUNNER = {"constructor", "paramwise_cfg", "priority"}
 _NOT_BUILT = {"env_cfg", "paramwise_cfg", "clip_grad"}
 
 

@@ -54,6 +54,6 @@ def _check(runner: Any, dataloader: DataLoader, split: str) -> Categories | None
     return categories
 
 
-def _batch_size(dataloader: DataLoader) -> int:
+def _batch_size(dataloader: DataLoader) -> int | None:
     """A loader with a batch sampler leaves its own batch_size unset."""
-    return dataloader.batch_size or getattr(dataloader.batch_sampler, "batch_size", 0)
+    return dataloader.batch_size or getattr(dataloader.batch_sampler, "batch_size", None)

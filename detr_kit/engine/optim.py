@@ -35,7 +35,9 @@ class GroupedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             if trained:
                 key = tuple(sorted(settings.items()))
                 merged.setdefault(key, {**settings, "params": []})["params"] += trained
-        params[:] = sorted(merged.values(), key=lambda group: group.get("lr", self.base_lr), reverse=True)
+        groups = list(merged.values())
+        groups.sort(key=lambda group: float(group.get("lr", self.base_lr) or 0), reverse=True)
+        params[:] = groups
 
 
 @OPTIM_WRAPPERS.register_module()

@@ -1,4 +1,4 @@
-"""From a config's name to a network."""
+"""Networks by the names of their configs."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 from mmengine.config import Config
 from torch import nn
 
-from ..config import read_config
-from ..registry import MODELS, build
+from .config import read_config
+from .registry import MODELS, build
 
 
 def build_network(

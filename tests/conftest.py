@@ -1,0 +1,45 @@
+"""Small data and a small config, made once."""
+
+import os
+from pathlib import Path
+
+# Tests share two cores with whatever else runs: waiting threads should sleep.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+import pytest
+import torch
+
+from detr_kit.data import write_shapes
+from detr_kit.engine import train
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+TINY = Path(__file__).parent / "configs" / "tiny.py"
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def shared():
+    """The folder of real data beside the checkout."""
+    if not (SHARED / "README.md").is_file():
+        pytest.skip("needs ../shared")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def shapes(tmp_path_factory):
+    """A shapes set of 24 + 8 images of 64 pixels."""
+    folder = tmp_path_factory.mktemp("shapes")
+    write_shapes(folder, num_train=24, num_val=8, image_size=64)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trained(shapes, tmp_path_factory):
+    """A run of two epochs of the tiny config: (work directory, runner)."""
+    work_dir = tmp_path_factory.mktemp("run")
+    runner = train(TINY, work_dir=work_dir, options={"data_root": str(shapes)})
+    return work_dir, runner
