@@ -101,15 +101,26 @@ class Locator {
   const T* value_ = nullptr;
 };
 
-template <bool kWrite, class T, class C>
-DETR_KIT_INLINE void prefetch_rows(const C& corners, const T* rows, int64_t head_dim) {
-  const int64_t bytes = head_dim * int64_t(sizeof(T));
-  for (int c = 0; c < 4; ++c) {
-    for (int k = 0; k < corners.points; ++k) {
+template <bool kWrite, int kLines, class T, class C>
+DETR_KIT_INLINE void prefetch_lines(const C& corners, const T* rows, int lines) {
+  for (int k = 0; k < corners.points; ++k) {
+#pragma GCC unroll 4
+    for (int c = 0; c < 4; ++c) {
       const char* row = reinterpret_cast<const char*>(rows + corners.offset[c][k]);
-      for (int64_t line = 0; line < bytes; line += kCacheLine) __builtin_prefetch(row + line, kWrite, 3);
+#pragma GCC unroll 2
+      for (int line = 0; line < (kLines ? kLines : lines); ++line)
+        __builtin_prefetch(row + line * kCacheLine, kWrite, 3);
     }
   }
+}
+
+// Every cache line of every corner row.
+template <bool kWrite, class T, class C>
+DETR_KIT_INLINE void prefetch_rows(const C& corners, const T* rows, int64_t head_dim) {
+  const int lines = int((head_dim * int64_t(sizeof(T)) + kCacheLine - 1) / kCacheLine);
+  if (lines == 1) return prefetch_lines<kWrite, 1>(corners, rows, lines);
+  if (lines == 2) return prefetch_lines<kWrite, 2>(corners, rows, lines);
+  prefetch_lines<kWrite, 0>(corners, rows, lines);
 }
 
 // Calls strip(width, channel) for runs of 32, 16, 8 and single channels that cover head_dim.

@@ -144,6 +144,14 @@ class AttentionWeights {
 
 // ---- locations ----
 
+// kLanes<A> of the levels' int32 numbers, as integers of A's size.
+template <class A>
+DETR_KIT_INLINE Vector<Integer<A>, kLanes<A>> widen_integers(const int32_t* from) {
+  Vector<int32_t, kLanes<A>> v;
+  memcpy(&v, from, sizeof(v));
+  return __builtin_convertvector(v, Vector<Integer<A>, kLanes<A>>);
+}
+
 // All entries are one affine map from what is given to pixels: pixel = anchor + step · coordinate.
 template <class A>
 struct alignas(64) Frame {
@@ -179,7 +187,7 @@ template <class A>
 struct alignas(64) BackwardCorners : Corners<A> {
   A attention[kBlock], x[kBlock], y[kBlock];  // x, y: the fraction of a pixel right of and below the top left
   A step_x[kBlock], step_y[kBlock];
-  int32_t inside[4][kBlock];  // whether the corner lies on the map
+  Integer<A> inside[4][kBlock];  // 0 where the corner lies outside the map, else all bits
 };
 
 // Fills `corners` for points [first, first + n). A corner without weight points at `zero_offset`, a row of
@@ -188,45 +196,50 @@ struct alignas(64) BackwardCorners : Corners<A> {
 template <bool kBackward, class A, class C>
 DETR_KIT_INLINE void locate(const Problem& p, const Frame<A>& frame, const A* attention, int64_t item,
                             int64_t first, int n, int64_t zero_offset, C& corners) {
+  constexpr int N = kLanes<A>;
+  using Real = Vector<A, N>;
+  using Int = Vector<Integer<A>, N>;
+  const auto to_int = [](const Real& v) { return __builtin_convertvector(v, Int); };
+  const auto to_real = [](const Int& v) { return __builtin_convertvector(v, Real); };
   alignas(64) A coordinates[2 * kBlock];
-  alignas(64) int32_t row[4][kBlock];
+  alignas(64) Integer<A> row[4][kBlock];
   load_block<2 * kBlock>(p.coordinates, 2 * (item * p.levels * p.points + first), 2 * n, coordinates);
   const int32_t *widths = p.point_width + first, *heights = p.point_height + first;
   const int32_t* starts = p.point_start + first;
   const int32_t row_stride = int32_t(p.heads * p.head_dim);
-#pragma omp simd
-  for (int k = 0; k < kBlock; ++k) {
-    const int32_t width = widths[k], height = heights[k];
-    A x = frame.anchor_x[k] + frame.step_x[k] * coordinates[2 * k];
-    A y = frame.anchor_y[k] + frame.step_y[k] * coordinates[2 * k + 1];
-    const bool near = (x > A(-1)) & (y > A(-1)) & (x < A(width)) & (y < A(height));  // false for NaN
-    x = near ? x : A(0);
-    y = near ? y : A(0);
-    const int32_t x0 = int32_t(x) - (x < A(0) ? 1 : 0), y0 = int32_t(y) - (y < A(0) ? 1 : 0);  // floor: x > -1
-    x -= A(x0);
-    y -= A(y0);
-    const int32_t left = near & (x0 >= 0), right = near & (x0 + 1 < width);
-    const int32_t top = y0 >= 0, bottom = y0 + 1 < height;
-    const int32_t corner = starts[k] + y0 * width + x0;
-    const A above = attention[k] * (1 - y), below = attention[k] * y;
-    corners.weight[0][k] = left & top ? above * (1 - x) : A(0);
-    corners.weight[1][k] = right & top ? above * x : A(0);
-    corners.weight[2][k] = left & bottom ? below * (1 - x) : A(0);
-    corners.weight[3][k] = right & bottom ? below * x : A(0);
-    row[0][k] = left & top ? corner : 0;
-    row[1][k] = right & top ? corner + 1 : 0;
-    row[2][k] = left & bottom ? corner + width : 0;
-    row[3][k] = right & bottom ? corner + width + 1 : 0;
+  for (int k = 0; k < kBlock; k += N) {
+    const Int width = widen_integers<A>(widths + k), height = widen_integers<A>(heights + k);
+    const Real attended = load<N>(attention + k);
+    Real x, y;
+    deinterleave<N>(coordinates + 2 * k, x, y);
+    x = load<N>(frame.anchor_x + k) + load<N>(frame.step_x + k) * x;
+    y = load<N>(frame.anchor_y + k) + load<N>(frame.step_y + k) * y;
+    const Int near = (x > -1) & (y > -1) & (x < to_real(width)) & (y < to_real(height));  // false for NaN
+    x = near ? x : Real{};
+    y = near ? y : Real{};
+    // Comparisons give 0 or -1 in each lane. Floor: truncation, less one below zero (x > -1).
+    const Int x0 = to_int(x) + (x < 0), y0 = to_int(y) + (y < 0);
+    x -= to_real(x0);
+    y -= to_real(y0);
+    const Int left = near & (x0 >= 0), right = near & (x0 + 1 < width);
+    const Int top = y0 >= 0, bottom = y0 + 1 < height;
+    const Int inside[4] = {left & top, right & top, left & bottom, right & bottom};
+    const Real above = attended * (1 - y), below = attended * y;
+    const Real weight[4] = {above * (1 - x), above * x, below * (1 - x), below * x};
+    const Int corner = widen_integers<A>(starts + k) + y0 * width + x0;
+    const Int index[4] = {corner, corner + 1, corner + width, corner + width + 1};
+#pragma GCC unroll 4
+    for (int c = 0; c < 4; ++c) {
+      store(corners.weight[c] + k, inside[c] ? weight[c] : Real{});
+      store(row[c] + k, inside[c] & index[c]);
+      if constexpr (kBackward) store(corners.inside[c] + k, inside[c]);
+    }
     if constexpr (kBackward) {
-      corners.attention[k] = attention[k];
-      corners.x[k] = x;
-      corners.y[k] = y;
-      corners.step_x[k] = frame.step_x[k];
-      corners.step_y[k] = frame.step_y[k];
-      corners.inside[0][k] = left & top;
-      corners.inside[1][k] = right & top;
-      corners.inside[2][k] = left & bottom;
-      corners.inside[3][k] = right & bottom;
+      store(corners.attention + k, attended);
+      store(corners.x + k, x);
+      store(corners.y + k, y);
+      store(corners.step_x + k, load<N>(frame.step_x + k));
+      store(corners.step_y + k, load<N>(frame.step_y + k));
     }
   }
   for (int c = 0; c < 4; ++c) {

@@ -53,6 +53,10 @@ struct VectorOf<A, 1> {
 template <class A, int N>
 using Vector = typename VectorOf<A, N>::type;
 
+// The integer that comparisons of A's vectors give.
+template <class A>
+using Integer = std::conditional_t<sizeof(A) == 8, int64_t, int32_t>;
+
 template <class To, class From>
 DETR_KIT_INLINE To bit_cast(const From& from) {
   static_assert(sizeof(To) == sizeof(From));
@@ -156,8 +160,7 @@ DETR_KIT_INLINE void store(A* to, const V& v) {
 // Lane j of the result sums a's lanes j and j ^ W where bit W of j is clear, b's where it is set.
 template <int W, class A, int N>
 DETR_KIT_INLINE Vector<A, N> add_neighbours(const Vector<A, N>& a, const Vector<A, N>& b) {
-  using Index = std::conditional_t<sizeof(A) == 8, int64_t, int32_t>;
-  Vector<Index, N> same, other;
+  Vector<Integer<A>, N> same, other;
   for (int j = 0; j < N; ++j) {
     same[j] = (j & W) ? N + j : j;
     other[j] = (j & W) ? N + (j ^ W) : (j ^ W);
@@ -168,6 +171,20 @@ DETR_KIT_INLINE Vector<A, N> add_neighbours(const Vector<A, N>& a, const Vector<
   return sum;
 #else
   return __builtin_shuffle(a, b, same) + __builtin_shuffle(a, b, other);
+#endif
+}
+
+// Splits 2 N numbers x0, y0, x1, y1, … into their x and their y.
+template <int N, class A>
+DETR_KIT_INLINE void deinterleave(const A* pairs, Vector<A, N>& x, Vector<A, N>& y) {
+  const Vector<A, N> low = load<N>(pairs), high = load<N>(pairs + N);
+#if defined(__clang__)
+  for (int j = 0; j < N; ++j) x[j] = pairs[2 * j], y[j] = pairs[2 * j + 1];
+#else
+  Vector<Integer<A>, N> even, odd;
+  for (int j = 0; j < N; ++j) even[j] = 2 * j, odd[j] = 2 * j + 1;
+  x = __builtin_shuffle(low, high, even);
+  y = __builtin_shuffle(low, high, odd);
 #endif
 }
 
