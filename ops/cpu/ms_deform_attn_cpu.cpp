@@ -103,7 +103,9 @@ class Call {
     p.queries = coordinates.size(1), p.levels = coordinates.size(3), p.points = coordinates.size(4);
     require(coordinates, {p.batch, p.queries, p.heads, p.levels, p.points, 2});
     require(weights, {p.batch, p.queries, p.heads, p.levels, p.points});
-    p.value = keep(value);
+    p.value = keep(by_head() ? torch::stable::transpose(value, 1, 2) : value);
+    p.row_stride = by_head() ? p.head_dim : p.heads * p.head_dim;
+    p.head_stride = by_head() ? p.rows * p.head_dim : p.head_dim;
     p.coordinates = keep(coordinates);
     p.weights = keep(weights);
     if (reference != nullptr) {
@@ -116,6 +118,11 @@ class Call {
     }
     set_levels();
   }
+
+  // Whether value and its gradient are brought into (B, M, S, D) order first. As given, the rows of a head lie
+  // M · D numbers apart, commonly a power of two, and fall into a few sets of the caches: most of the cache is
+  // then out of reach. The copy pays once there are queries enough.
+  bool by_head() const { return problem.queries >= problem.rows / 4 && problem.heads > 1; }
 
   Array keep(const Tensor& tensor) {
     kept_.push_back(torch::stable::contiguous(tensor));
@@ -154,30 +161,10 @@ class Call {
     }
     STD_TORCH_CHECK(start == p.rows, "spatial_shapes describes ", start, " rows, value has ", p.rows);
     p.point_width = width_.data(), p.point_height = height_.data(), p.point_start = start_.data();
-    order_queries();
-  }
-
-  // Tiles of 16 × 16 pixels touch about half a megabyte of value, which a second-level cache holds.
-  void order_queries() {
-    constexpr int64_t tile = 16;
-    Problem& p = problem;
-    if (p.queries != p.rows || p.queries < 4 * tile * tile) return;
-    order_.reserve(size_t(p.queries));
-    int64_t start = 0;
-    for (int64_t level = 0; level < p.levels; ++level) {
-      const int64_t height = shapes_[2 * level], width = shapes_[2 * level + 1];
-      for (int64_t top = 0; top < height; top += tile)
-        for (int64_t left = 0; left < width; left += tile)
-          for (int64_t y = top; y < std::min(height, top + tile); ++y)
-            for (int64_t x = left; x < std::min(width, left + tile); ++x)
-              order_.push_back(int32_t(start + y * width + x));
-      start += height * width;
-    }
-    p.query_order = order_.data();
   }
 
   Shapes shapes_;
-  std::vector<int32_t> width_, height_, start_, order_;
+  std::vector<int32_t> width_, height_, start_;
   std::vector<Tensor> kept_;
 };
 
@@ -242,6 +229,7 @@ Gradients run_backward(Call& call, const Tensor& grad_output, const Tensor& valu
   Problem& p = call.problem;
   const ScalarType compute = scalar_type(compute_type(p.value.type));
   const std::vector<int64_t> value_size = {p.batch, p.rows, p.heads, p.head_dim};
+  const std::vector<int64_t> by_head_size = {p.batch, p.heads, p.rows, p.head_dim};
   const std::vector<int64_t> item_size = {p.batch, p.queries, p.heads, p.levels, p.points};
   const std::vector<int64_t> point_size = {p.batch, p.queries, p.heads, p.levels, p.points, 2};
   std::vector<int64_t> reference_size = {0};
@@ -256,7 +244,7 @@ Gradients run_backward(Call& call, const Tensor& grad_output, const Tensor& valu
     gradients.coordinates = new_zeros(coordinates, point_size);
     gradients.weights = new_zeros(weights, item_size);
   } else {
-    gradients.value = new_empty(value, value_size, compute);
+    gradients.value = new_empty(value, call.by_head() ? by_head_size : value_size, compute);
     gradients.coordinates = new_empty(coordinates, point_size);
     gradients.weights = new_empty(weights, item_size);
     const auto tasks = split_backward(p, int64_t(torch::stable::get_num_threads()));
@@ -277,6 +265,7 @@ Gradients run_backward(Call& call, const Tensor& grad_output, const Tensor& valu
         kernels.finish_softmax(p, array(grad_softmax), begin, end);
       });
     }
+    if (call.by_head()) gradients.value = torch::stable::contiguous(torch::stable::transpose(gradients.value, 1, 2));
     if (compute != value.scalar_type())
       gradients.value = torch::stable::to(gradients.value, value.scalar_type());
   }

@@ -8,6 +8,10 @@ namespace detr_kit {
 
 enum class Type : int { kFloat, kDouble, kBFloat16, kHalf };
 
+inline constexpr int64_t bytes_of(Type type) {
+  return type == Type::kDouble ? 8 : type == Type::kFloat ? 4 : 2;
+}
+
 // A row-major array whose element type is known at run time.
 struct Array {
   void* data = nullptr;
@@ -23,11 +27,8 @@ struct Problem {
   // For each of the L · P points its level's width, height and first row, padded with zeros to whole blocks.
   const int32_t *point_width, *point_height, *point_start;
 
-  // With query i at pixel i of the levels (encoder self-attention): the queries in square tiles, so that
-  // neighbours in both directions follow one another and share the cache. Null: queries as they come.
-  const int32_t* query_order;
-
-  Array value;        // (B, S, M, D)
+  Array value;                      // (B, S, M, D) or (B, M, S, D), as the strides say
+  int64_t row_stride, head_stride;  // of value and grad_value, in elements
   Array coordinates;  // (B, Q, M, L, P, 2): sampling locations in [0, 1], or sampling offsets with a reference
   Array weights;      // (B, Q, M, L, P): attention weights, or logits with a reference
   Array reference;    // (B, Q, L, 2 or 4) in the compute type; null for the classical entry
@@ -37,7 +38,7 @@ struct Problem {
 
   // Backward.
   Array grad_output;       // (B, Q, M, D) like value
-  Array grad_value;        // (B, S, M, D) in the compute type, zeroed by the kernel
+  Array grad_value;        // as value, in the compute type; zeroed by the kernel
   Array grad_coordinates;  // like coordinates
   Array grad_weights;      // like weights; in the compute type while the softmax is unfinished
   Array grad_reference;    // (B, Q, M, L, reference_dim) in the compute type, or null

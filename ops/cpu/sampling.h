@@ -206,7 +206,7 @@ DETR_KIT_INLINE void locate(const Problem& p, const Frame<A>& frame, const A* at
   load_block<2 * kBlock>(p.coordinates, 2 * (item * p.levels * p.points + first), 2 * n, coordinates);
   const int32_t *widths = p.point_width + first, *heights = p.point_height + first;
   const int32_t* starts = p.point_start + first;
-  const int32_t row_stride = int32_t(p.heads * p.head_dim);
+  const int32_t row_stride = int32_t(p.row_stride);
   for (int k = 0; k < kBlock; k += N) {
     const Int width = widen_integers<A>(widths + k), height = widen_integers<A>(heights + k);
     const Real attended = load<N>(attention + k);
