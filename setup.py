@@ -89,7 +89,9 @@ class BuildNative(build_ext):
 
     def build_native(self, ext: Extension) -> None:
         if self.compiler.compiler_type != "unix":
-            raise RuntimeError(f"the {self.compiler.compiler_type} compiler is not supported, GCC and Clang are")
+            raise RuntimeError(
+                f"the {self.compiler.compiler_type} compiler is not supported, GCC and Clang are"
+            )
         include = torch_root() / "include"
         includes = [str(include), str(include / "torch/csrc/api/include"), sysconfig.get_paths()["include"]]
         system = [part for path in includes for part in ("-isystem", path)]
@@ -148,7 +150,11 @@ if sys.version_info < (3, 10):
     sys.exit("detr-kit needs Python 3.10 or newer")
 
 setup(
-    packages=[*find_packages(include=["detr_kit", "detr_kit.*"]), "detr_kit._configs", "detr_kit._configs._base_"],
+    packages=[
+        *find_packages(include=["detr_kit", "detr_kit.*"]),
+        "detr_kit._configs",
+        "detr_kit._configs._base_",
+    ],
     package_dir={"detr_kit._configs": "configs", "detr_kit._configs._base_": "configs/_base_"},
     ext_modules=native(),
     cmdclass={"build_ext": BuildNative},
