@@ -3,9 +3,9 @@
 `configs/` lies at the top of the repository, where users look for it, and is installed as
 `detr_kit/_configs`, so that `build_network("deformable_detr_r50")` works from a wheel as well.
 
-`ops/` becomes `detr_kit._C`, built against the LibTorch stable ABI and Python's limited API, so that one build
-serves several releases of both. Without a compiler, or without torch at build time, the install goes on and the
-pure-PyTorch reference serves.
+`ops/` becomes `detr_kit._C`, built against the LibTorch stable ABI and Python's limited API, so that one
+build serves several releases of both. Without a compiler, or without torch at build time, the install goes
+on and the pure-PyTorch reference serves.
 
 Environment:
     DETR_KIT_NO_NATIVE=1     do not build the native operators
@@ -18,7 +18,6 @@ import os
 import platform
 import shutil
 import subprocess
-import sys
 import sysconfig
 from importlib.util import find_spec
 from pathlib import Path
@@ -44,7 +43,7 @@ def flag(name: str) -> bool:
 
 
 def cuda_architectures(nvcc: str) -> list[str]:
-    """-gencode flags for TORCH_CUDA_ARCH_LIST, by default sm_80 to sm_90 and the newer ones that nvcc knows."""
+    """-gencode flags for TORCH_CUDA_ARCH_LIST; by default sm_80 to sm_90 and the newer that nvcc knows."""
     listed = os.environ.get("TORCH_CUDA_ARCH_LIST", "").replace(";", " ").split()
     if not listed:
         known = subprocess.run([nvcc, "--list-gpu-arch"], capture_output=True, text=True, check=True).stdout
@@ -69,6 +68,8 @@ def torch_root() -> Path:
 
 
 def find_nvcc() -> str | None:
+    if flag("DETR_KIT_NO_CUDA"):
+        return None
     home = os.environ.get("CUDA_HOME") or os.environ.get("CUDA_PATH") or "/usr/local/cuda"
     candidate = Path(home) / "bin" / "nvcc"
     return str(candidate) if candidate.exists() else shutil.which("nvcc")
@@ -82,52 +83,53 @@ class BuildNative(build_ext):
             self.build_native(ext)
         except Exception as error:
             self.warn(
-                f"detr-kit goes on without its native operators and uses the slower pure-PyTorch ones ({error}). "
-                "To get them, install torch and a C++17 compiler (GCC or Clang), then run: "
-                "pip install --no-build-isolation --force-reinstall --no-deps detr-kit (or -e . in a checkout)"
+                f"detr-kit goes on without its native operators, with slower pure-PyTorch ones ({error}). "
+                "To get them, install torch and a C++17 compiler (GCC or Clang), then run: pip install "
+                "--no-build-isolation --force-reinstall --no-deps detr-kit (or -e . in a checkout)"
             )
 
     def build_native(self, ext: Extension) -> None:
         if self.compiler.compiler_type != "unix":
-            raise RuntimeError(
-                f"the {self.compiler.compiler_type} compiler is not supported, GCC and Clang are"
-            )
-        include = torch_root() / "include"
-        includes = [str(include), str(include / "torch/csrc/api/include"), sysconfig.get_paths()["include"]]
-        system = [part for path in includes for part in ("-isystem", path)]
-        flags = [*OPTIMISE, *system, f"-DTORCH_TARGET_VERSION={TORCH_TARGET}"]
-        if flag("DETR_KIT_SANITIZE"):
-            flags += SANITIZE
-        nvcc = None if flag("DETR_KIT_NO_CUDA") else find_nvcc()
+            raise RuntimeError(f"compiler {self.compiler.compiler_type} is not supported, GCC and Clang are")
+        torch = torch_root()
+        includes = [
+            str(torch / "include"),
+            str(torch / "include/torch/csrc/api/include"),
+            sysconfig.get_paths()["include"],
+        ]
+        flags = [*OPTIMISE, *(part for path in includes for part in ("-isystem", path))]
+        flags += [f"-DTORCH_TARGET_VERSION={TORCH_TARGET}", *(SANITIZE if flag("DETR_KIT_SANITIZE") else [])]
         objects = []
         for source in ext.sources:
-            if source.endswith(".cu"):
-                if nvcc is not None:
-                    objects.append(self.compile_cuda(nvcc, source, includes))
-                continue
-            extra = INSTRUCTION_SETS.get(Path(source).name, [])
-            objects += self.compiler.compile([source], self.build_temp, extra_postargs=[*flags, *extra])
-        cuda = any(source.endswith(".cu") for source in ext.sources) and nvcc is not None
-        libraries = ["torch", "torch_cpu", "c10", *(["torch_cuda", "c10_cuda", "cudart"] if cuda else [])]
-        folders = [str(torch_root() / "lib")]
-        if cuda:
-            folders.append(str(Path(nvcc).resolve().parents[1] / "lib64"))
+            if not source.endswith(".cu"):
+                extra = INSTRUCTION_SETS.get(Path(source).name, [])
+                objects += self.compiler.compile([source], self.build_temp, extra_postargs=[*flags, *extra])
+        libraries, folders = ["torch", "torch_cpu", "c10"], [str(torch / "lib")]
+        nvcc = find_nvcc()
+        kernels = [source for source in ext.sources if source.endswith(".cu")]
+        if kernels and nvcc and (torch / "lib/libtorch_cuda.so").exists():
+            try:
+                objects += [self.compile_cuda(nvcc, source, includes) for source in kernels]
+                libraries += ["torch_cuda", "c10_cuda", "cudart"]
+                folders.append(str(Path(nvcc).resolve().parents[1] / "lib64"))
+            except (OSError, subprocess.CalledProcessError) as error:
+                self.warn(f"detr-kit goes on without its CUDA kernels ({error})")
         self.compiler.link_shared_object(
-            objects, self.get_ext_fullpath(ext.name), libraries=libraries, library_dirs=folders, target_lang="c++",
+            objects,
+            self.get_ext_fullpath(ext.name),
+            libraries=libraries,
+            library_dirs=folders,
             extra_postargs=SANITIZE if flag("DETR_KIT_SANITIZE") else [],
-        )  # fmt: skip
+            target_lang="c++",
+        )
 
     def compile_cuda(self, nvcc: str, source: str, includes: list[str]) -> str:
         target = Path(self.build_temp) / f"{source}.o"
         target.parent.mkdir(parents=True, exist_ok=True)
-        subprocess.run(
-            [
-                nvcc, "-std=c++17", "-O3", "-Xcompiler=-fPIC,-fvisibility=hidden", *cuda_architectures(nvcc),
-                f"-DTORCH_TARGET_VERSION={TORCH_TARGET}", "-DUSE_CUDA", *(f"-I{path}" for path in includes),
-                "-c", source, "-o", str(target),
-            ],
-            check=True,
-        )  # fmt: skip
+        flags = ["-std=c++17", "-O3", "-Xcompiler=-fPIC,-fvisibility=hidden", "-DUSE_CUDA"]
+        flags += [f"-DTORCH_TARGET_VERSION={TORCH_TARGET}", *cuda_architectures(nvcc)]
+        flags += [f"-I{path}" for path in includes]
+        subprocess.run([nvcc, *flags, "-c", source, "-o", str(target)], check=True)
         return str(target)
 
 
@@ -145,9 +147,6 @@ def native() -> list[Extension]:
     # optional: an editable install looks for the file after building, and may not find it
     return [Extension("detr_kit._C", sources, depends=headers, py_limited_api=True, optional=True)]
 
-
-if sys.version_info < (3, 10):
-    sys.exit("detr-kit needs Python 3.10 or newer")
 
 setup(
     packages=[

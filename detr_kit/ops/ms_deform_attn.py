@@ -89,7 +89,7 @@ def ms_deform_attn_fused(
         return ms_deform_attn_fused_reference(
             value, spatial_shapes, level_start_index, reference_points, sampling_offsets, attention_logits
         )
-    reference_points = reference_points.to(torch.promote_types(value.dtype, torch.float32))
+    reference_points = reference_points.to(torch.float64 if value.dtype == torch.float64 else torch.float32)
     return torch.ops.detr_kit.ms_deform_attn_fused(
         value, *_shape_arguments(spatial_shapes, shapes), reference_points, sampling_offsets, attention_logits
     )
@@ -130,7 +130,7 @@ def _check(
     batch, rows, heads, _ = value.shape
     if points.shape[0] != batch or points.shape[2] != heads:
         raise ValueError(
-            f"{points_name} has shape {tuple(points.shape)}, with B {points.shape[0]} and M {points.shape[2]}; "
+            f"{points_name} has shape {tuple(points.shape)}, (B, Q, M, L, P, 2); "
             f"value has B {batch} and M {heads}, and they must agree"
         )
     if weights.shape != points.shape[:-1]:
@@ -140,12 +140,14 @@ def _check(
         )
     if len(spatial_shapes) != points.shape[3]:
         raise ValueError(
-            f"spatial_shapes holds {len(spatial_shapes)} levels, {points_name} {points.shape[3]}; they must agree"
+            f"spatial_shapes holds {len(spatial_shapes)} levels, {points_name} {points.shape[3]}; "
+            "they must agree"
         )
     if shapes is not None and sum(height * width for height, width in shapes) != rows:
         raise ValueError(
             f"value has {rows} rows, spatial_shapes {shapes} describes "
-            f"{sum(height * width for height, width in shapes)}; flatten the same levels, (H, W) each, into value"
+            f"{sum(height * width for height, width in shapes)}; "
+            "flatten the same levels, (H, W) each, into value"
         )
     for name, tensor in (("value", value), (points_name, points), (weights_name, weights)):
         if tensor.dtype not in DTYPES:

@@ -25,11 +25,7 @@ def _(value: Tensor, shapes: list[int], shapes_tensor: Tensor | None, locations:
 
 @torch.library.register_fake("detr_kit::ms_deform_attn_backward")
 def _(grad_output, value, shapes, shapes_tensor, locations, weights):
-    return (
-        value.new_empty(value.shape),
-        locations.new_empty(locations.shape),
-        weights.new_empty(weights.shape),
-    )
+    return tuple(like.new_empty(like.shape) for like in (value, locations, weights))
 
 
 @torch.library.register_fake("detr_kit::ms_deform_attn_fused")
