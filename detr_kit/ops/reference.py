@@ -74,3 +74,18 @@ def ms_deform_attn_reference(
     weights = attention_weights.to(dtype).transpose(1, 2).reshape(batch * heads, 1, queries, -1)
     output = (torch.cat(sampled, dim=-1) * weights).sum(-1)
     return output.view(batch, heads * head_dim, queries).transpose(1, 2).to(value.dtype)
+
+
+def ms_deform_attn_fused_reference(
+    value: Tensor,
+    spatial_shapes: SpatialShapes,
+    level_start_index: Tensor | None,
+    reference_points: Tensor,
+    sampling_offsets: Tensor,
+    attention_logits: Tensor,
+) -> Tensor:
+    """`ms_deform_attn_fused` step by step: locations, softmax, then `ms_deform_attn_reference`."""
+    dtype = torch.promote_types(value.dtype, torch.float32)
+    locations = sampling_locations_of(spatial_shapes, reference_points.to(dtype), sampling_offsets.to(dtype))
+    weights = attention_logits.to(dtype).flatten(-2).softmax(-1).view_as(attention_logits)
+    return ms_deform_attn_reference(value, spatial_shapes, level_start_index, locations, weights)

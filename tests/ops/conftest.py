@@ -1,0 +1,39 @@
+"""Random inputs of the op."""
+
+import pytest
+import torch
+
+SHAPES = ((9, 12), (5, 6), (3, 3))
+
+
+def make_inputs(
+    shapes=SHAPES, batch=2, queries=7, heads=3, head_dim=8, points=4, box=False, dtype=torch.float32, seed=0
+):
+    """Inputs of both entries, locations partly off the maps; offsets and logits in `dtype`, like value."""
+    generator = torch.Generator().manual_seed(seed)
+    levels = len(shapes)
+    exact = torch.promote_types(dtype, torch.float32)
+    sizes = torch.tensor([[width, height] for height, width in shapes], dtype=exact)
+
+    def rand(*size):
+        return torch.rand(*size, generator=generator, dtype=exact)
+
+    def randn(*size):
+        return torch.randn(*size, generator=generator, dtype=exact)
+
+    reference = rand(batch, queries, levels, 4 if box else 2)
+    offsets = randn(batch, queries, heads, levels, points, 2) * 2
+    logits = randn(batch, queries, heads, levels, points)
+    return {
+        "value": randn(batch, sum(h * w for h, w in shapes), heads, head_dim).to(dtype),
+        "reference_points": reference,
+        "sampling_offsets": offsets.to(dtype),
+        "attention_logits": logits.to(dtype),
+        "sampling_locations": reference[:, :, None, :, None, :2] + offsets / sizes[:, None],
+        "attention_weights": logits.flatten(-2).softmax(-1).view_as(logits),
+    }
+
+
+@pytest.fixture(scope="session")
+def random_inputs():
+    return make_inputs
