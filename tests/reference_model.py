@@ -64,15 +64,28 @@ def targets() -> list[dict[str, torch.Tensor]]:
     return result
 
 
+def random_images(sizes: list[tuple[int, int]]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Images of given sizes and their padding mask, as tests/reference/variants was measured with."""
+    r = np.random.default_rng(sum(map(sum, sizes)))
+    height, width = (max(side) for side in zip(*sizes, strict=True))
+    images = torch.zeros(len(sizes), 3, height, width)
+    mask = torch.ones(len(sizes), height, width, dtype=torch.bool)
+    for i, (h, w) in enumerate(sizes):
+        images[i, :, :h, :w] = torch.from_numpy(r.standard_normal((3, h, w)).astype(np.float32))
+        mask[i, :h, :w] = False
+    return images, mask
+
+
 @dataclass
 class Reference:
     """One file pair of tests/reference."""
 
     name: str
+    folder: Path = FOLDER
 
     def __post_init__(self) -> None:
-        self.record = json.loads((FOLDER / f"{self.name}.json").read_text())
-        self.arrays = {k: torch.from_numpy(v) for k, v in np.load(FOLDER / f"{self.name}.npz").items()}
+        self.record = json.loads((self.folder / f"{self.name}.json").read_text())
+        self.arrays = {k: torch.from_numpy(v) for k, v in np.load(self.folder / f"{self.name}.npz").items()}
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         return weights_from_names(self.record["keys"], self.record["alias"])

@@ -193,7 +193,7 @@ class TestCommandLine:
         assert done.returncode == 2
         errors = [line for line in done.stderr.splitlines() if line.startswith("error:")]
         assert len(errors) == 1
-        assert "data/coco/annotations/instances_train2017.json: No such file" in errors[0]
+        assert "data/coco/annotations/instances_train2017.json: no such file" in errors[0]
         assert "Traceback" not in done.stderr
 
     def test_an_unreadable_image_stops_training_with_its_name(self, shapes, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -54,6 +55,28 @@ def prepare_config(
     return config
 
 
+def check_paths(config: Config, *splits: str) -> None:
+    """Refuse missing data and checkpoints before a model is built or weights are downloaded.
+
+    Raises:
+        InputError: names the path and the option that sets it.
+    """
+    for split in splits:
+        loader = config.get(f"{split}_dataloader")
+        if loader is None or loader.dataset.type != "CocoDataset":
+            continue
+        root = Path(loader.dataset.data_root).expanduser()
+        for field in ("annotations", "images"):
+            path = root / loader.dataset[field]
+            if not path.exists():
+                raise InputError(
+                    f"{split}_dataloader.dataset.{field}: {path}: no such file or folder; set data_root (now "
+                    f"{str(root)!r}) or this path"
+                )
+    if config.get("load_from") and not Path(config.load_from).is_file():
+        raise InputError(f"load_from: {config.load_from}: no such file")
+
+
 def train(
     config: str | Path | Config,
     *,
@@ -88,6 +111,7 @@ def train(
         config.load_from = str(resume)
         if not Path(resume).is_file():
             raise InputError(f"--resume {resume}: no such file; leave it empty to take the newest of the run")
+    check_paths(config, "train", "val")
     if config.resume or config.get("load_from"):
         config.model.network.backbone.weights = None  # the checkpoint has them
     runner = _build_runner(config)
@@ -120,6 +144,7 @@ def evaluate(
     config = prepare_config(config, work_dir=work_dir, options=options, launcher=launcher)
     config.model.network.backbone.weights = None
     config.load_from, config.resume = None, False
+    check_paths(config, "test")
     if out is not None:
         config.test_evaluator.outfile = str(out)
     runner = _build_runner(config)
@@ -165,7 +190,8 @@ def _adapt_to_machine(config: Config) -> None:
         loader = config.get(f"{split}_dataloader")
         if loader is not None:
             loader.setdefault("pin_memory", torch.cuda.is_available())
-            if not loader.get("num_workers"):
+            loader.num_workers = min(loader.get("num_workers", 0), os.cpu_count() or 1)
+            if not loader.num_workers:
                 loader.persistent_workers = False
     if find_spec("tensorboard") is None:
         return

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import platform
 from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 
 from .. import __version__
@@ -15,6 +17,12 @@ from ..errors import InputError
 from ..registry import RUNNERS
 from .data_check_hook import DataCheckHook
 from .plain_checkpoint_hook import PlainCheckpointHook
+
+_NOISE = ('"FileClient" will', '"HardDiskBackend" is', "Distributed training is not used", "Hooks will be")
+
+
+def _is_about_the_run(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith(_NOISE)
 
 
 @RUNNERS.register_module()
@@ -29,9 +37,12 @@ class DetectionRunner(Runner):
         self.register_hook(DataCheckHook(), priority="VERY_HIGH")
         self.register_hook(PlainCheckpointHook(), priority="LOWEST")
 
-    def get_hooks_info(self) -> str:
-        """The hooks' names in one line; mmengine prints a page."""
-        return ", ".join(type(hook).__name__ for hook in self.hooks)
+    def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
+        """mmengine's logger without its notes on itself."""
+        logger = super().build_logger(*args, **kwargs)
+        for handler in logger.handlers:
+            handler.addFilter(_is_about_the_run)
+        return logger
 
     def _log_env(self, env_cfg: dict) -> None:
         """Two lines about the machine; the whole config goes to the work directory."""
