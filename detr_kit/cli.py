@@ -70,6 +70,21 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--device", help="cpu, cuda, …")
     predict.set_defaults(run=_predict)
 
+    convert = commands.add_parser("convert", help="convert a checkpoint between projects")
+    convert.add_argument("source", help=".pth, .safetensors or a transformers folder, of any known format")
+    convert.add_argument(
+        "--to", required=True, choices=("official", "mmdet", "huggingface", "detr_kit"), help="whose format"
+    )
+    convert.add_argument(
+        "-o", "--out", required=True, help=".safetensors or .pth; for huggingface a folder, with config.json"
+    )
+    convert.add_argument(
+        "--classes", choices=("keep", "coco80"), default="keep", help="coco80: mmdet's 80 of the 91 COCO ids"
+    )
+    convert.add_argument("--dc5", action="store_true", help="the model is DC5, which weights do not tell")
+    convert.add_argument("--verify", action="store_true", help="run both and print the largest differences")
+    convert.set_defaults(run=_convert)
+
     env = commands.add_parser("env", help="versions of what matters, for bug reports")
     env.set_defaults(run=_env)
     return parser
@@ -123,6 +138,25 @@ def _predict(options: argparse.Namespace) -> None:
         print(detections.to_json())
         path = detections.save(Path(options.out) / f"{Path(image).stem}.png")
         print(f"{len(detections)} objects drawn in {path}", file=sys.stderr)
+
+
+def _convert(options: argparse.Namespace) -> None:
+    from .checkpoints import convert_file, verify_conversion
+
+    dilation = options.dc5 or None
+    report = convert_file(options.source, options.to, options.out, classes=options.classes, dilation=dilation)
+    print(
+        f"{report.source} checkpoint of {report.architecture}, {report.num_tensors} tensors -> "
+        f"{report.destination}: {report.path}"
+    )
+    for note in report.notes:
+        print(f"note: {note}")
+    if options.verify:
+        differences = verify_conversion(
+            options.source, options.out, classes=options.classes, dilation=options.dc5
+        )
+        for name, value in differences.items():
+            print(f"largest difference of {name}: {value:.1e}")
 
 
 def _env(options: argparse.Namespace) -> None:

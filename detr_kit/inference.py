@@ -13,11 +13,19 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from PIL import Image, ImageOps
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.transforms import v2
 
-from .categories import COCO_80, COCO_91, Categories
-from .checkpoints import detect_format, load_state, read_checkpoint, strip_wrapper
+from .categories import Categories
+from .checkpoints import (
+    CheckpointFile,
+    categories_of,
+    detect_format,
+    load_state,
+    read_checkpoint,
+    strip_wrapper,
+)
+from .checkpoints.architecture import Architecture
 from .config import read_config
 from .data.image_io import decode_image, read_image
 from .data.normalize import normalize_batch
@@ -34,8 +42,10 @@ class Detector:
     """Finds objects in images.
 
     Args:
-        model: a config's name or path; it must be of the checkpoint's architecture.
-        checkpoint: .pth or .safetensors of any known format. Classes are read from it.
+        model: a config's name or path, of the checkpoint's architecture. None finds it by the weights, where
+            they are of one of the papers' variants (DC5 leaves no trace in weights and has to be named).
+        checkpoint: .pth or .safetensors of any known format, or a transformers folder. Classes are read
+            from it.
         device: "cpu", "cuda", …; by default a GPU where there is one.
         class_names: the classes, for a checkpoint that does not name them.
 
@@ -48,24 +58,26 @@ class Detector:
 
     def __init__(
         self,
-        model: str | Path | Config,
-        checkpoint: str | Path,
+        model: str | Path | Config | None = None,
+        checkpoint: str | Path = "",
         device: str | torch.device | None = None,
         class_names: Sequence[str] | None = None,
     ) -> None:
-        config = model if isinstance(model, Config) else read_config(model)
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        if not checkpoint:
+            raise InputError("Detector: give a checkpoint; without one the network knows nothing")
         file = read_checkpoint(checkpoint)
         try:
             found = detect_format(strip_wrapper(file.state_dict)).architecture
+            config = _config(model, found)
+            network = _network(model, config, found, file.metadata)
         except InputError as error:
             raise InputError(f"checkpoint {checkpoint}: {error}") from error
-        network = build_network(config, num_classes=found.num_classes, num_queries=found.num_queries)
         load_state(network, file, str(checkpoint), strict=True)
         self.network = network.eval().to(self.device)
         self.postprocessor = build(config.model.postprocessor.to_dict(), MODELS)
         self.transforms = _inference_transforms(config)
-        self.categories = _categories(found.num_classes, file.metadata, class_names)
+        self.categories = _categories(found.num_classes, file, class_names)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -146,17 +158,32 @@ def _inference_transforms(config: Config) -> v2.Transform:
     return v2.Compose(build(list(transforms), TRANSFORMS) or [v2.Identity()])
 
 
-def _categories(num_classes: int, metadata: dict[str, Any], names: Sequence[str] | None) -> Categories:
+def _config(model: str | Path | Config | None, found: Architecture) -> Config:
+    if isinstance(model, Config):
+        return model
+    if model is not None:
+        return read_config(model)
+    # Any config of the same kind has the right transforms and postprocessor.
+    return read_config("deformable_detr_r50" if found.kind == "deformable_detr" else "detr_r50")
+
+
+def _network(
+    model: str | Path | Config | None, config: Config, found: Architecture, metadata: dict[str, Any]
+) -> nn.Module:
+    if model is not None:
+        return build_network(config, num_classes=found.num_classes, num_queries=found.num_queries)
+    known = {key: metadata[key] for key in ("num_heads", "num_queries", "dilation") if key in metadata}
+    return build(found.network_config(**known), MODELS)
+
+
+def _categories(num_classes: int, file: CheckpointFile, names: Sequence[str] | None) -> Categories:
+    numbered = Categories.numbered(num_classes)
     if names is not None:
         if len(names) != num_classes:
             raise InputError(f"class_names: {len(names)} names for a checkpoint with {num_classes} classes")
-        return Categories(tuple(names), tuple(range(num_classes)))
-    stored = Categories.from_metadata(metadata)
-    if stored is not None and len(stored) <= num_classes:
-        unused = Categories.numbered(num_classes)
-        return Categories(stored.names + unused.names[len(stored) :], stored.ids + unused.ids[len(stored) :])
-    known = {len(COCO_91): COCO_91, len(COCO_80): COCO_80}
-    return known.get(num_classes, Categories.numbered(num_classes))
+        return Categories(tuple(names), numbered.ids)
+    known = categories_of(file, num_classes) or numbered
+    return Categories(known.names + numbered.names[len(known) :], known.ids + numbered.ids[len(known) :])
 
 
 def _to_array(source: Any, bgr: bool, name: str) -> np.ndarray:

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from detr_kit import Detector
-from detr_kit.checkpoints import write_safetensors
+from detr_kit.checkpoints import write_checkpoint
 from detr_kit.detections import Detections
 from detr_kit.errors import InputError
 from detr_kit.visualization import class_colour
@@ -147,7 +147,7 @@ def test_official_checkpoints_know_coco(tmp_path):
 def test_classes_can_be_named(trained, tmp_path):
     network = Detector(TINY, trained[0] / "epoch_2.pth", device="cpu").network
     path = tmp_path / "weights.safetensors"
-    write_safetensors(path, network.state_dict(), {})
+    write_checkpoint(path, network.state_dict(), {})
     assert Detector(TINY, path, "cpu").class_names[0] == "class 0"
     assert Detector(TINY, path, "cpu", class_names=list("abcde")).class_names == tuple("abcde")
     with pytest.raises(InputError, match="2 names for a checkpoint with 5 classes"):

@@ -1,18 +1,24 @@
 """Checkpoints of this project and of its peers."""
 
-from .convert import CheckpointFormat, convert_state_dict, detect_format
-from .files import CheckpointFile, read_checkpoint, write_safetensors
-from .load import LoadReport, load_checkpoint, load_state, strip_wrapper
+from .convert import CheckpointFormat, conversion_notes, convert_state_dict, detect_format
+from .convert_file import ConversionReport, convert_file, verify_conversion
+from .files import CheckpointFile, read_checkpoint, write_checkpoint
+from .load import LoadReport, categories_of, load_checkpoint, load_state, strip_wrapper
 
 __all__ = [
     "CheckpointFile",
     "CheckpointFormat",
+    "ConversionReport",
     "LoadReport",
+    "categories_of",
+    "conversion_notes",
+    "convert_file",
     "convert_state_dict",
     "detect_format",
     "load_checkpoint",
     "load_state",
     "read_checkpoint",
     "strip_wrapper",
-    "write_safetensors",
+    "verify_conversion",
+    "write_checkpoint",
 ]

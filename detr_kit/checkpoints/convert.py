@@ -6,12 +6,13 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from ..categories import COCO_80, COCO_91
 from ..errors import InputError
-from . import official
+from . import huggingface, mmdet, official
 from .architecture import Architecture, architecture_of
-from .rules import Rule, first_match
 
-FORMATS = ("official", "detr_kit")
+_PEERS = {"official": official, "mmdet": mmdet, "huggingface": huggingface}
+FORMATS = ("detr_kit", *_PEERS)
 
 
 class CheckpointFormat(str):
@@ -30,7 +31,10 @@ class CheckpointFormat(str):
 
 
 def detect_format(state_dict: Mapping[str, Tensor]) -> CheckpointFormat:
-    """Whose keys these are: "official" or "detr_kit"; `.architecture` says of which network.
+    """Whose keys these are: "detr_kit", "official", "mmdet" or "huggingface".
+
+    Returns:
+        A string that carries `.architecture`.
 
     Raises:
         InputError: the keys are of no known format.
@@ -38,61 +42,68 @@ def detect_format(state_dict: Mapping[str, Tensor]) -> CheckpointFormat:
     return _to_ours(state_dict)[0]
 
 
-def convert_state_dict(state_dict: Mapping[str, Tensor], to: str = "detr_kit") -> dict[str, Tensor]:
+def convert_state_dict(
+    state_dict: Mapping[str, Tensor], to: str = "detr_kit", classes: str = "keep"
+) -> dict[str, Tensor]:
     """Rename (and, where formats differ, regroup) the tensors of a state dict.
 
     Args:
         state_dict: of any known format, found by its keys.
-        to: "detr_kit" or "official".
+        to: "detr_kit", "official", "mmdet" or "huggingface".
+        classes: "keep", or "coco80" to pick mmdet's 80 contiguous classes from the 91 COCO ids.
 
     Returns:
-        A new dict over the same tensors.
+        A new dict; tensors that only change their name are shared with the old one.
 
     Raises:
-        InputError: unknown source or destination.
+        InputError: unknown source or destination, or classes that are not there to pick.
     """
     if to not in FORMATS:
         raise InputError(f"convert_state_dict: to={to!r}; it must be one of {', '.join(FORMATS)}")
-    source, ours = _to_ours(state_dict)
-    if to == "detr_kit":
-        return ours
-    rules = _official_rules(source.architecture.kind == "deformable_detr")
-    return official.expand({_theirs(key, rules): t for key, t in ours.items()}, source.architecture)
+    found, ours = _to_ours(state_dict)
+    if classes == "coco80":
+        ours = _pick_coco_80(ours, found.architecture)
+    elif classes != "keep":
+        raise InputError(f'convert_state_dict: classes={classes!r}; it must be "keep" or "coco80"')
+    return ours if to == "detr_kit" else _PEERS[to].from_ours(ours, found.architecture)
+
+
+def conversion_notes(converted: Mapping[str, Tensor], to: str) -> list[str]:
+    """What the destination has to be told for converted weights to give the same numbers there."""
+    return mmdet.notes(converted) if to == "mmdet" else []
 
 
 def _to_ours(state_dict: Mapping[str, Tensor]) -> tuple[CheckpointFormat, dict[str, Tensor]]:
     keys = state_dict.keys()
-    if "class_head.weight" in keys or "class_heads.0.weight" in keys:
-        ours = dict(state_dict)
-        return CheckpointFormat("detr_kit", architecture_of(ours)), ours
-    if any(key.removeprefix("detr.").startswith("backbone.0.body.") for key in keys):
-        state = official.normalise(state_dict)
-        rules = _official_rules("transformer.level_embed" in state)
-        ours = {}
-        for key, tensor in state.items():
-            renamed = first_match(rule.to_ours(key) for rule in rules)
-            # Keys without a counterpart stay as they are, and the loader reports them as unexpected.
-            ours[renamed or key] = tensor
-        return CheckpointFormat("official", _architecture(ours)), ours
-    raise InputError(
-        f"these are not the weights of a DETR or Deformable DETR in a known format ({', '.join(FORMATS)}); "
-        f"{len(state_dict)} tensors, the first keys are {list(keys)[:3]}"
-    )
-
-
-def _architecture(ours: dict[str, Tensor]) -> Architecture:
+    name, ours = "detr_kit", dict(state_dict)
+    if "class_head.weight" not in keys and "class_heads.0.weight" not in keys:
+        name = next((peer for peer, module in _PEERS.items() if module.matches(keys)), "")
+        if not name:
+            raise InputError(
+                "these are not the weights of a DETR or Deformable DETR in a known format "
+                f"({', '.join(FORMATS)}); {len(state_dict)} tensors, the first keys are {list(keys)[:3]}"
+            )
+        ours = _PEERS[name].to_ours(state_dict)
     try:
-        return architecture_of(ours)
+        return CheckpointFormat(name, architecture_of(ours)), ours
     except KeyError as error:
-        raise InputError(f"these look like official DETR weights, but {error} is missing") from error
+        raise InputError(f"these look like {name} weights of a DETR, but {error} is missing") from error
 
 
-def _official_rules(deformable: bool) -> list[Rule]:
-    return official.DEFORMABLE_DETR if deformable else official.DETR
-
-
-def _theirs(key: str, rules: list[Rule]) -> str:
-    renamed = first_match(rule.to_theirs(key) for rule in rules)
-    if renamed is None:
-        raise InputError(f"the tensor {key!r} has no name in the official format")
-    return renamed
+def _pick_coco_80(state: Mapping[str, Tensor], architecture: Architecture) -> dict[str, Tensor]:
+    """The rows of COCO's 80 categories, in mmdet's order; "no object" stays last."""
+    if architecture.num_classes != len(COCO_91):
+        raise InputError(
+            f'classes="coco80" picks from the 91 COCO ids; these weights have '
+            f"{architecture.num_classes} classes"
+        )
+    rows = list(COCO_80.ids)
+    result = dict(state)
+    last = f"class_heads.{architecture.num_decoder_layers}."
+    for key in state:
+        if key.startswith("class_head."):
+            result[key] = state[key][[*rows, len(COCO_91)]]
+        elif key.startswith("class_heads."):
+            # The two-stage proposal head knows one class only, which is row 0.
+            result[key] = state[key][[0, *rows[1:]] if key.startswith(last) else rows]
+    return result

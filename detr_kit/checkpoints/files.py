@@ -28,7 +28,8 @@ class CheckpointFile:
 
     Attributes:
         state_dict: name -> tensor.
-        metadata: class names and category ids under "classes" and "category_ids", where the file has them.
+        metadata: class names and category ids under "classes" and "category_ids", and what the weights
+            themselves do not tell ("num_heads", "num_queries", "dilation"), where the file has them.
     """
 
     state_dict: dict[str, Tensor]
@@ -36,12 +37,14 @@ class CheckpointFile:
 
 
 def read_checkpoint(path: str | Path) -> CheckpointFile:
-    """Read .pth, .pt or .safetensors.
+    """Read .pth, .pt, .bin, .safetensors, or a folder written by transformers' save_pretrained.
 
     Raises:
         InputError: no such file, not a checkpoint, cut off, or holding objects that would run code.
     """
     path = Path(path).expanduser()
+    if path.is_dir():
+        return _read_folder(path)
     if not path.is_file():
         raise InputError(f"checkpoint {path}: no such file")
     if path.suffix == ".safetensors":
@@ -51,32 +54,92 @@ def read_checkpoint(path: str | Path) -> CheckpointFile:
         raise InputError(f"checkpoint {path}: it holds a {type(content).__name__}, not a state dict")
     metadata = content.get("meta")
     dataset_meta = metadata.get("dataset_meta") if isinstance(metadata, Mapping) else None
-    state = next(
-        (content[k] for k in ("state_dict", "model") if isinstance(content.get(k), Mapping)), content
-    )
+    nested = (content.get(key) for key in ("state_dict", "model"))
+    state = next((part for part in nested if isinstance(part, Mapping)), content)
     tensors = {key: value for key, value in state.items() if isinstance(value, Tensor)}
     if not tensors:
         raise InputError(f"checkpoint {path}: it holds no tensors; its keys are {list(content)[:5]}")
-    return CheckpointFile(tensors, dict(dataset_meta or {}))
+    return CheckpointFile(tensors, _class_metadata(dataset_meta or {}))
 
 
-def write_safetensors(
-    path: str | Path, state_dict: Mapping[str, Tensor], metadata: Mapping[str, Any]
-) -> None:
-    """Write tensors and JSON-able metadata."""
+def write_checkpoint(path: str | Path, state_dict: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
+    """Write tensors and JSON-able metadata; .safetensors holds nothing else, .pth is for older programs.
+
+    Tensors that share their memory are stored once in both.
+
+    Raises:
+        InputError: another ending.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in state_dict.items()}
-    save_file(tensors, str(path), {"format": "pt", "detr_kit": json.dumps(dict(metadata))})
+    if path.suffix == ".safetensors":
+        first: dict[int, str] = {}
+        aliases = {k: first.setdefault(t.data_ptr(), k) for k, t in tensors.items() if t.numel()}
+        aliases = {alias: name for alias, name in aliases.items() if alias != name}
+        unique = {k: t for k, t in tensors.items() if k not in aliases}
+        notes = {"detr_kit": json.dumps(dict(metadata)), "aliases": json.dumps(aliases)}
+        save_file(unique, str(path), {"format": "pt", **notes})
+    elif path.suffix in (".pth", ".pt"):
+        torch.save({"model": tensors, "meta": {"dataset_meta": dict(metadata)}}, path)
+    else:
+        raise InputError(f"{path}: a checkpoint's name ends in .safetensors, .pth or .pt")
+
+
+def _class_metadata(dataset_meta: Mapping[str, Any]) -> dict[str, Any]:
+    """A training checkpoint's data-set description; mmdet writes CLASSES in capitals in older files."""
+    metadata = dict(dataset_meta)
+    if "classes" not in metadata and "CLASSES" in metadata:
+        metadata["classes"] = list(metadata.pop("CLASSES"))
+    return metadata
 
 
 def _read_safetensors(path: Path) -> CheckpointFile:
     try:
         with safe_open(str(path), framework="pt") as file:
-            metadata = json.loads((file.metadata() or {}).get("detr_kit", "{}"))
-            return CheckpointFile({key: file.get_tensor(key) for key in file.keys()}, metadata)  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError) as error:
+            notes = file.metadata() or {}
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            for alias, name in json.loads(notes.get("aliases", "{}")).items():
+                state[alias] = state[name]
+            return CheckpointFile(state, json.loads(notes.get("detr_kit", "{}")))
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise InputError(
             f"checkpoint {path}: not a whole .safetensors file ({error}); fetch or write it again"
         ) from error
+
+
+def _read_folder(path: Path) -> CheckpointFile:
+    """A transformers folder: config.json, and weights in one file or in several with an index."""
+    if not (path / "config.json").is_file():
+        raise InputError(
+            f"checkpoint {path}: a folder without config.json; give a file, or a transformers folder"
+        )
+    try:
+        config = json.loads((path / "config.json").read_text())
+    except ValueError as error:
+        raise InputError(f"checkpoint {path / 'config.json'}: not valid JSON: {error}") from error
+    index = next(path.glob("*.index.json"), None)
+    if index is not None:
+        names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+    else:
+        names = [n for n in ("model.safetensors", "pytorch_model.bin") if (path / n).is_file()][:1]
+    if not names:
+        raise InputError(
+            f"checkpoint {path}: neither model.safetensors nor pytorch_model.bin is in the folder"
+        )
+    state: dict[str, Tensor] = {}
+    for name in names:
+        state |= read_checkpoint(path / name).state_dict
+    labels = {int(label): str(name) for label, name in config.get("id2label", {}).items()}
+    return CheckpointFile(
+        state,
+        {
+            "classes": [labels.get(i, "N/A") for i in range(max(labels, default=-1) + 1)],
+            "num_heads": config.get("encoder_attention_heads", 8),
+            "num_queries": config.get("two_stage_num_proposals") or config.get("num_queries"),
+            "dilation": bool(config.get("dilation", False)),
+        },
+    )
 
 
 def _read_pickle(path: Path) -> Any:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
+from rich.console import Console
+from rich.table import Table
 from torch import Tensor, nn
 
-from ..categories import Categories
+from ..categories import COCO_80, COCO_91, UNUSED, Categories
 from ..errors import InputError
 from .convert import CheckpointFormat, convert_state_dict, detect_format
 from .files import CheckpointFile, read_checkpoint
@@ -24,6 +28,7 @@ class LoadReport:
         reinitialised: tensors of another shape, which keep the network's own values.
         missing: tensors of the network that the file does not have.
         unexpected: tensors of the file that the network does not have.
+        carried_over: classes whose rows of a re-initialised head come from the file, by name.
         categories: the classes that the file says it was trained on.
     """
 
@@ -34,54 +39,88 @@ class LoadReport:
     reinitialised: list[str]
     missing: list[str]
     unexpected: list[str]
-    categories: Categories | None
+    carried_over: list[str] = field(default_factory=list)
+    categories: Categories | None = None
 
     def __str__(self) -> str:
-        parts = [f"{self.path}: {self.format} checkpoint of {self.format.architecture.config_name}"]
-        for name in ("loaded", "converted", "reinitialised", "missing", "unexpected"):
-            keys = getattr(self, name)
-            example = (
-                f" ({', '.join(keys[:3])}{', …' if len(keys) > 3 else ''})" if name not in _COUNTS else ""
-            )
-            if keys or name in _COUNTS:
-                parts.append(f"{len(keys)} {name}{example if keys else ''}")
-        return ", ".join(parts)
+        """A table for the terminal."""
+        table = Table(
+            title=f"{self.path}\n{self.format} checkpoint of {self.format.architecture.config_name}"
+        )
+        table.add_column("tensors")
+        table.add_column("count", justify="right")
+        table.add_column("which")
+        for name, keys, always in (
+            ("loaded", self.loaded, True),
+            ("renamed", self.converted, True),
+            ("re-initialised", self.reinitialised, False),
+            ("missing", self.missing, False),
+            ("unexpected", self.unexpected, False),
+            ("classes carried over", self.carried_over, False),
+        ):
+            if keys or always:
+                shown = "" if always else ", ".join(keys[:6]) + (", …" if len(keys) > 6 else "")
+                table.add_row(name, str(len(keys)), shown)
+        console = Console(file=io.StringIO(), width=110)
+        console.print(table)
+        return console.file.getvalue().rstrip()  # type: ignore[attr-defined]
 
 
-_COUNTS = ("loaded", "converted")
+def load_checkpoint(
+    network: nn.Module,
+    path: str | Path,
+    *,
+    strict: bool = False,
+    class_names: Sequence[str] | None = None,
+    quiet: bool = False,
+) -> LoadReport:
+    """Load weights of any known format into a network, and print what was done.
 
-
-def load_checkpoint(network: nn.Module, path: str | Path, *, strict: bool = False) -> LoadReport:
-    """Load weights of any known format into a network.
-
-    Heads of another number of classes are left as the network has them, as fine-tuning wants.
+    Heads of another number of classes start anew, as fine-tuning wants; rows of classes whose names exist
+    on both sides are carried over.
 
     Args:
         network: built by `build_network` or like it.
-        path: .pth, .pt or .safetensors.
+        path: .pth, .pt, .safetensors, or a transformers folder.
         strict: every tensor of the network has to come from the file.
+        class_names: the network's classes, to find those that the file knows too.
+        quiet: do not print.
 
     Raises:
         InputError: the file cannot be read, is of another model, or (strict) does not fit exactly.
     """
-    return load_state(network, read_checkpoint(path), str(path), strict=strict)
+    report = load_state(network, read_checkpoint(path), str(path), strict=strict, class_names=class_names)
+    if not quiet:
+        print(report, flush=True)
+    return report
 
 
-def load_state(network: nn.Module, file: CheckpointFile, path: str, *, strict: bool = False) -> LoadReport:
-    """`load_checkpoint` for a file that is read already."""
+def load_state(
+    network: nn.Module,
+    file: CheckpointFile,
+    path: str,
+    *,
+    strict: bool = False,
+    class_names: Sequence[str] | None = None,
+) -> LoadReport:
+    """`load_checkpoint` for a file that is read already; prints nothing."""
     state = strip_wrapper(file.state_dict)
     try:
         found = detect_format(state)
     except InputError as error:
         raise InputError(f"checkpoint {path}: {error}") from error
     ours = convert_state_dict(state)
-    original = {id(tensor) for key, tensor in state.items() if key in ours and ours[key] is tensor}
     own = network.state_dict()
+    ignored = [k for k in {*own, *ours} if k.endswith("num_batches_tracked")]
     fitting = {k: t for k, t in ours.items() if k in own and own[k].shape == t.shape}
     reinitialised = [k for k in ours if k in own and own[k].shape != ours[k].shape]
-    missing = [k for k in own if k not in ours and not k.endswith("num_batches_tracked")]
-    unexpected = [k for k in ours if k not in own and not k.endswith("num_batches_tracked")]
-    _refuse_foreign(network, found, own, fitting, path)
+    missing = [k for k in own if k not in ours and k not in ignored]
+    unexpected = [k for k in ours if k not in own and k not in ignored]
+    if len(fitting) < 0.5 * len(own):
+        raise InputError(
+            f"checkpoint {path}: it is of {found.architecture.config_name}, and only {len(fitting)} of the "
+            f"{len(own)} tensors of this {type(network).__name__} fit; choose the config of the checkpoint"
+        )
     if strict and (reinitialised or missing or unexpected):
         raise InputError(
             f"checkpoint {path}: it is of {found.architecture.config_name} with "
@@ -90,16 +129,28 @@ def load_state(network: nn.Module, file: CheckpointFile, path: str, *, strict: b
             f"another shape {reinitialised[:2]}. Use the config it was trained with"
         )
     network.load_state_dict(fitting, strict=False)
+    categories = categories_of(file, found.architecture.num_classes)
+    carried = _carry_rows(network, ours, reinitialised, categories, class_names)
+    unchanged = {key for key, tensor in state.items() if ours.get(key) is tensor}
     return LoadReport(
         path=path,
         format=found,
         loaded=list(fitting),
-        converted=[k for k, t in fitting.items() if id(t) not in original],
+        converted=[key for key in fitting if key not in unchanged],
         reinitialised=reinitialised,
         missing=missing,
         unexpected=unexpected,
-        categories=Categories.from_metadata(file.metadata),
+        carried_over=carried,
+        categories=categories,
     )
+
+
+def categories_of(file: CheckpointFile, num_classes: int) -> Categories | None:
+    """The classes a file was trained on: as it says, or COCO's where it has 91 or 80; else None."""
+    stored = Categories.from_metadata(file.metadata)
+    if stored is not None and len(stored) <= num_classes:
+        return stored
+    return {len(COCO_91): COCO_91, len(COCO_80): COCO_80}.get(num_classes)
 
 
 def strip_wrapper(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -110,15 +161,28 @@ def strip_wrapper(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return dict(state)
 
 
-def _refuse_foreign(
+@torch.no_grad()
+def _carry_rows(
     network: nn.Module,
-    found: CheckpointFormat,
-    own: Mapping[str, Tensor],
-    fitting: Mapping[str, Tensor],
-    path: str,
-) -> None:
-    if len(fitting) < 0.5 * len(own):
-        raise InputError(
-            f"checkpoint {path}: it is of {found.architecture.config_name}, and only {len(fitting)} of the "
-            f"{len(own)} tensors of this {type(network).__name__} fit; choose the config of the checkpoint"
-        )
+    ours: Mapping[str, Tensor],
+    reinitialised: Sequence[str],
+    source: Categories | None,
+    class_names: Sequence[str] | None,
+) -> list[str]:
+    """Copy the rows of classes known to both sides into class heads of another size."""
+    heads = [key for key in reinitialised if key.startswith(("class_head.", "class_heads."))]
+    if not heads or source is None or class_names is None:
+        return []
+    label_of = {name: label for label, name in enumerate(source.names) if name != UNUSED}
+    shared = [(new, label_of[name]) for new, name in enumerate(class_names) if name in label_of]
+    own = network.state_dict()  # shares its memory with the parameters
+    num_decoder_layers = len(network.transformer.decoder_layers)  # type: ignore[union-attr, arg-type]
+    for key in heads:
+        pairs = list(shared)
+        if key.startswith("class_head."):
+            pairs.append((len(own[key]) - 1, len(ours[key]) - 1))  # "no object"
+        elif key.startswith(f"class_heads.{num_decoder_layers}."):
+            pairs = [(0, 0)]  # the two-stage proposal head: object or not
+        for new, old in pairs:
+            own[key][new] = ours[key][old].to(own[key])
+    return [class_names[new] for new, _ in shared]

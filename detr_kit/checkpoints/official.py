@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from torch import Tensor
 
 from .architecture import Architecture
-from .rules import rules
+from .heads import add_decoder_aliases, keep_one_name, repeat_shared
+from .rules import rename_to_ours, rename_to_theirs, rules
 
 _BOTH = """
 backbone.{rest}                                     backbone.0.body.{rest}
@@ -56,35 +56,28 @@ box_heads.{i}.layers.{j}.{p}                        bbox_embed.{i}.layers.{j}.{p
 """
 )
 
-_DECODER_ALIAS = re.compile(r"transformer\.decoder\.((?:class|bbox)_embed\..+)")
+_HEADS = ("class_embed", "bbox_embed")
 
 
-def normalise(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Drop what the original code stores twice: decoder aliases, and shared heads but the first."""
+def matches(keys: Iterable[str]) -> bool:
+    """Whether these keys are of the original code."""
+    return any(key.removeprefix("detr.").startswith("backbone.0.body.") for key in keys)
+
+
+def to_ours(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Our keys for the original's; what has no counterpart keeps its name."""
     state = {key.removeprefix("detr."): tensor for key, tensor in state.items()}  # the panoptic model
-    refine = any(key.startswith("transformer.decoder.bbox_embed.") for key in state)
-    result: dict[str, Tensor] = {}
-    for key, tensor in state.items():
-        alias = _DECODER_ALIAS.fullmatch(key)
-        if alias:
-            result.setdefault(alias.group(1), tensor)
-        elif refine or not re.match(r"(class|bbox)_embed\.[1-9]\d*\.", key):
-            result[key] = tensor
-    return result
+    deformable = "transformer.level_embed" in state
+    if deformable:
+        state = keep_one_name(state, _HEADS, "transformer.decoder.")
+    return rename_to_ours(state, DEFORMABLE_DETR if deformable else DETR)
 
 
-def expand(state: dict[str, Tensor], architecture: Architecture) -> dict[str, Tensor]:
-    """Add the second names under which the original code looks the heads up; the tensors are shared."""
+def from_ours(state: Mapping[str, Tensor], architecture: Architecture) -> dict[str, Tensor]:
+    """The original's keys; heads stored under several names share their memory."""
+    state = {key: tensor for key, tensor in state.items() if not key.endswith("num_batches_tracked")}
     if architecture.kind == "detr":
-        return state
-    result = dict(state)
-    for key, tensor in state.items():
-        head = re.fullmatch(r"(class|bbox)_embed\.0\.(.+)", key)
-        if head and not architecture.refine:
-            for layer in range(1, architecture.num_decoder_layers):
-                result[f"{head.group(1)}_embed.{layer}.{head.group(2)}"] = tensor
-        if (architecture.refine and key.startswith("bbox_embed.")) or (
-            architecture.two_stage and key.startswith("class_embed.")
-        ):
-            result[f"transformer.decoder.{key}"] = tensor
-    return result
+        return rename_to_theirs(state, DETR, "official")
+    theirs = rename_to_theirs(state, DEFORMABLE_DETR, "official")
+    theirs = repeat_shared(theirs, _HEADS, architecture)
+    return add_decoder_aliases(theirs, _HEADS, "transformer.decoder.", architecture)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+
+from torch import Tensor
+
+from ..errors import InputError
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 # What each placeholder stands for; a name not listed is one dotted part.
@@ -33,8 +37,27 @@ def rules(table: str) -> list[Rule]:
     return [Rule(ours, theirs) for ours, theirs in filter(None, lines)]
 
 
-def first_match(candidates: Iterable[str | None]) -> str | None:
-    """The first rewriting that is not None."""
+def rename_to_ours(state: Mapping[str, Tensor], table: Sequence[Rule]) -> dict[str, Tensor]:
+    """Rename a peer's keys; one without a rule keeps its name, and the loader reports it."""
+    return {_first(rule.to_ours(key) for rule in table) or key: tensor for key, tensor in state.items()}
+
+
+def rename_to_theirs(state: Mapping[str, Tensor], table: Sequence[Rule], name: str) -> dict[str, Tensor]:
+    """Rename our keys.
+
+    Raises:
+        InputError: a tensor that the peer's format has no name for.
+    """
+    result = {}
+    for key, tensor in state.items():
+        renamed = _first(rule.to_theirs(key) for rule in table)
+        if renamed is None:
+            raise InputError(f"the tensor {key!r} has no name in the {name} format")
+        result[renamed] = tensor
+    return result
+
+
+def _first(candidates: Iterable[str | None]) -> str | None:
     return next((key for key in candidates if key is not None), None)
 
 

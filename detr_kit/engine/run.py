@@ -148,8 +148,8 @@ def evaluate(
     if out is not None:
         config.test_evaluator.outfile = str(out)
     runner = _build_runner(config)
-    report = load_checkpoint(runner.model.network, checkpoint, strict=True)
-    runner.logger.info(str(report))
+    report = load_checkpoint(runner.model.network, checkpoint, strict=True, quiet=True)
+    runner.logger.info(f"\n{report}")
     return runner.test()
 
 

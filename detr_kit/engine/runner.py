@@ -59,7 +59,10 @@ class DetectionRunner(Runner):
             super().load_or_resume()
             return
         model = self.model.module if hasattr(self.model, "module") else self.model
-        self.logger.info(str(load_checkpoint(model.network, self._load_from)))
+        categories = getattr(self.train_loop.dataloader.dataset, "categories", None)
+        names = categories.names if categories else None
+        report = load_checkpoint(model.network, self._load_from, class_names=names, quiet=True)
+        self.logger.info(f"weights to start from:\n{report}")
         self._has_loaded = True
 
     def load_checkpoint(self, filename: str, *args: Any, **kwargs: Any) -> dict:

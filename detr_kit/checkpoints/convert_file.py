@@ -1,0 +1,170 @@
+"""Converting checkpoint files, and proving that nothing was lost."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ..categories import COCO_80, Categories
+from ..errors import InputError
+from ..registry import MODELS, build
+from ..structures import DetectorOutput
+from .architecture import Architecture
+from .convert import conversion_notes, convert_state_dict, detect_format
+from .files import CheckpointFile, read_checkpoint, write_checkpoint
+from .huggingface import model_config
+from .load import categories_of, strip_wrapper
+
+
+@dataclass(frozen=True)
+class ConversionReport:
+    """What `convert_file` did.
+
+    Attributes:
+        source, destination: format names; path: what was written.
+        architecture: config name; num_tensors: in the source.
+        notes: what the destination has to be told.
+    """
+
+    source: str
+    destination: str
+    path: Path
+    architecture: str
+    num_tensors: int
+    notes: list[str]
+
+
+def convert_file(
+    source: str | Path, to: str, out: str | Path, *, classes: str = "keep", dilation: bool | None = None
+) -> ConversionReport:
+    """Convert a checkpoint of any known format; class names travel along.
+
+    Args:
+        source: .pth, .safetensors or a transformers folder.
+        to: "official", "mmdet", "huggingface" or "detr_kit".
+        out: .safetensors or .pth; for "huggingface" a folder, which gets a config.json as well.
+        classes: "keep" or "coco80", see `convert_state_dict`.
+        dilation: whether the model is DC5, which weights do not tell; needed for a folder's config.json.
+
+    Raises:
+        InputError: the source cannot be read, or the destination has no place for it.
+    """
+    file, out = read_checkpoint(source), Path(out)
+    state = strip_wrapper(file.state_dict)
+    found = detect_format(state)
+    converted = convert_state_dict(state, to=to, classes=classes)
+    num_classes = len(COCO_80) if classes == "coco80" else found.architecture.num_classes
+    known = COCO_80 if classes == "coco80" else categories_of(file, num_classes)
+    metadata = known.to_metadata() if known else {}
+    if to == "huggingface":
+        if out.suffix:
+            raise InputError(f"-o {out}: transformers reads a folder; give a name without an ending")
+        categories = known or Categories.numbered(num_classes)
+        is_dilated = bool(file.metadata.get("dilation", False)) if dilation is None else dilation
+        _write_folder(out, converted, found.architecture, categories, is_dilated, metadata)
+    else:
+        write_checkpoint(out, converted, metadata)
+    return ConversionReport(
+        source=str(found),
+        destination=to,
+        path=out,
+        architecture=found.architecture.config_name,
+        num_tensors=len(state),
+        notes=conversion_notes(converted, to),
+    )
+
+
+@torch.no_grad()
+def verify_conversion(
+    source: str | Path, out: str | Path, *, classes: str = "keep", dilation: bool = False
+) -> dict[str, float]:
+    """The largest differences of logits and boxes between a checkpoint and what it was converted to.
+
+    Both run in detr-kit on the same random images, one of them padded; a transformers folder also runs in
+    transformers, where that is installed.
+
+    Returns:
+        "logits (re-imported)", "boxes (re-imported)" and, where transformers ran, the same with its name.
+    """
+    images = torch.randn(2, 3, 160, 192, generator=torch.Generator().manual_seed(0))
+    mask = torch.zeros(2, 160, 192, dtype=torch.bool)
+    mask[1, 130:], mask[1, :, 150:] = True, True
+    images = images.masked_fill(mask[:, None], 0)
+    before, after = (_network_of(path, dilation)(images, mask) for path in (source, out))
+    expected = _rows_of(before.logits, classes)
+    differences = {
+        "logits (re-imported)": float((expected - after.logits).abs().max()),
+        "boxes (re-imported)": float((before.boxes - after.boxes).abs().max()),
+    }
+    for path, reference in ((source, before), (out, after)):
+        if Path(path).is_dir() and find_spec("transformers") is not None:
+            peer = _run_transformers(Path(path), reference, images, mask)
+            differences["logits (transformers)"] = float((peer.logits - reference.logits).abs().max())
+            differences["boxes (transformers)"] = float((peer.boxes - reference.boxes).abs().max())
+    return differences
+
+
+def _network_of(path: str | Path, dilation: bool) -> nn.Module:
+    file = read_checkpoint(path)
+    state = strip_wrapper(file.state_dict)
+    network = build(_network_config(file, detect_format(state).architecture, dilation), MODELS)
+    network.load_state_dict(convert_state_dict(state), strict=True)
+    return network.eval()
+
+
+def _network_config(file: CheckpointFile, architecture: Architecture, dilation: bool) -> dict:
+    known = {key: file.metadata[key] for key in ("num_heads", "num_queries") if key in file.metadata}
+    return architecture.network_config(dilation=dilation or bool(file.metadata.get("dilation")), **known)
+
+
+def _rows_of(logits: Tensor, classes: str) -> Tensor:
+    if classes == "keep":
+        return logits
+    rows = list(COCO_80.ids)
+    return logits[..., [*rows, 91] if logits.shape[-1] == 92 else rows]
+
+
+def _run_transformers(path: Path, like: DetectorOutput, images: Tensor, mask: Tensor) -> DetectorOutput:
+    from transformers import AutoModelForObjectDetection
+
+    model = AutoModelForObjectDetection.from_pretrained(path).eval()
+    output = model(pixel_values=images, pixel_mask=(~mask).long())
+    return like._replace(logits=output.logits, boxes=output.pred_boxes)
+
+
+def _write_folder(
+    folder: Path,
+    state: dict[str, Tensor],
+    architecture: Architecture,
+    categories: Categories,
+    dilation: bool,
+    metadata: dict,
+) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    config = model_config(architecture, categories, dilation)
+    (folder / "config.json").write_text(json.dumps(config, indent=2))
+    # Nothing is tied over there (see model_config), so every name needs its own copy.
+    write_checkpoint(folder / "model.safetensors", {k: t.clone() for k, t in state.items()}, metadata)
+    deformable = config["model_type"] == "deformable_detr"
+    processor = "DeformableDetrImageProcessor" if deformable else "DetrImageProcessor"
+    (folder / "preprocessor_config.json").write_text(
+        json.dumps(
+            {
+                "image_processor_type": processor,
+                "size": {"shortest_edge": 800, "longest_edge": 1333},
+                "image_mean": [0.485, 0.456, 0.406],
+                "image_std": [0.229, 0.224, 0.225],
+                "do_resize": True,
+                "do_rescale": True,
+                "do_normalize": True,
+                "do_pad": True,
+                "format": "coco_detection",
+            },
+            indent=2,
+        )
+    )
