@@ -11,9 +11,8 @@
 
 namespace detr_kit::DETR_KIT_ISA {
 
-constexpr int kAhead = 3;            // blocks between locating and using
+constexpr int kAhead = 5;             // blocks between locating and using
 constexpr int64_t kInputsAhead = 12;  // queries between prefetching an item's own rows and using them
-constexpr int64_t kGroup = 256;       // queries that stay together, see Cursor
 constexpr int kCacheLine = 64;
 
 // Zeroed memory on a cache line, for one thread.
@@ -44,8 +43,14 @@ class Cursor {
 
   Cursor(const Problem& p, int64_t begin, int64_t end, int64_t head_begin, int64_t head_end, int64_t point_begin,
          int64_t point_end)
-      : query(begin), head(head_begin), first(point_begin), image(begin / p.queries), queries_(p.queries),
-        end_(end), head_begin_(head_begin), head_end_(head_end), point_begin_(point_begin),
+      : head(head_begin),
+        first(point_begin),
+        queries_(p.queries),
+        group_(p.query_group),
+        end_(end),
+        head_begin_(head_begin),
+        head_end_(head_end),
+        point_begin_(point_begin),
         point_end_(point_end) {
     start_group(begin);
   }
@@ -68,10 +73,10 @@ class Cursor {
     query = group_begin_ = begin;
     image = begin / queries_;
     const int64_t limit = end_ < (image + 1) * queries_ ? end_ : (image + 1) * queries_;
-    group_end_ = begin + kGroup < limit ? begin + kGroup : limit;
+    group_end_ = begin + group_ < limit ? begin + group_ : limit;
   }
 
-  int64_t queries_, end_, head_begin_, head_end_, point_begin_, point_end_, group_begin_, group_end_;
+  int64_t queries_, group_, end_, head_begin_, head_end_, point_begin_, point_end_, group_begin_, group_end_;
 };
 
 template <class A, class C>
