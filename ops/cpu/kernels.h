@@ -351,10 +351,16 @@ template <class A>
 void clear_gradient(const Problem& p, const BackwardTask& task) {
   const int64_t begin = p.point_start[task.level_begin * p.points];
   const int64_t end = task.level_end == p.levels ? p.rows : p.point_start[task.level_end * p.points];
-  A* rows = static_cast<A*>(p.grad_value.data) + task.image * p.rows * p.heads * p.head_dim;
-  for (int64_t head = task.head_begin; head < task.head_end; ++head)
+  const int64_t heads = task.head_end - task.head_begin;
+  A* rows = static_cast<A*>(p.grad_value.data) + task.image * p.rows * p.heads * p.head_dim +
+            task.head_begin * p.head_stride;
+  if (p.row_stride == p.head_dim) {  // (B, M, S, D): the rows of a head in one piece
+    for (int64_t head = 0; head < heads; ++head)
+      memset(rows + head * p.head_stride + begin * p.head_dim, 0, size_t((end - begin) * p.head_dim) * sizeof(A));
+  } else {  // (B, S, M, D): the heads of a row
     for (int64_t row = begin; row < end; ++row)
-      memset(rows + head * p.head_stride + row * p.row_stride, 0, size_t(p.head_dim) * sizeof(A));
+      memset(rows + row * p.row_stride, 0, size_t(heads * p.head_dim) * sizeof(A));
+  }
 }
 
 template <class T>
