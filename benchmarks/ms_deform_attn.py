@@ -116,6 +116,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=4.0, help="for each line of the table")
     parser.add_argument("--out", type=Path, help="JSON file")
     arguments = parser.parse_args()
+    load = os.getloadavg()[0]
+    if load + max(arguments.threads) > (os.cpu_count() or 1) + 0.5:
+        print(f"warning: load average {load:.1f}; with no core to itself a thread's waiting is measured too")
     rows = []
     print("| case | locations | threads | pass | grid_sample ms | ours ms | ratio | bf16 value ms | ratio "
           "| fused ms | ratio | fused bf16 ms | ratio |")  # fmt: skip
@@ -146,7 +149,7 @@ def main() -> None:
     if arguments.out:
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
         machine = {"processor": platform.machine(), "cores": os.cpu_count(), "torch": torch.__version__,
-                   "backend": backend_report()[0]["reason"]}  # fmt: skip
+                   "backend": backend_report()[0]["reason"], "load_average": load}  # fmt: skip
         arguments.out.write_text(json.dumps({"machine": machine, "rows": rows}, indent=1) + "\n")
 
 
