@@ -11,7 +11,8 @@
 
 namespace detr_kit::DETR_KIT_ISA {
 
-constexpr int kAhead = 6;
+constexpr int kAhead = 5;             // blocks between locating and using
+constexpr int64_t kInputsAhead = 12;  // queries between prefetching an item's own rows and using them
 constexpr int kCacheLine = 64;
 
 // Zeroed memory on a cache line, for one thread.
@@ -33,23 +34,49 @@ class Scratch {
   T* data_;
 };
 
-// Walks the (query, head, block) of a range of queries, heads inside queries, blocks inside heads.
-struct Cursor {
-  const Problem& p;
-  const int64_t head_begin, head_end, point_begin, point_end;
-  int64_t query;  // of B · Q
-  int64_t head = head_begin, first = point_begin;
+// Walks the (query, head, block) of queries [begin, end) of B · Q: groups of queries outside, then heads, then
+// the group's queries, then blocks. Neighbouring queries read the same rows of a head, and find them in the
+// first-level cache while no other head comes between; the group keeps their locations in the second.
+class Cursor {
+ public:
+  int64_t query, head, first, image;
 
-  int64_t image() const { return query / p.queries; }
-  int points() const { return int(point_end - first < kBlock ? point_end - first : kBlock); }
-  bool at_last_block() const { return first + kBlock >= point_end; }
-  void advance() {
-    if ((first += kBlock) < point_end) return;
-    first = point_begin;
-    if (++head < head_end) return;
-    head = head_begin;
-    ++query;
+  Cursor(const Problem& p, int64_t begin, int64_t end, int64_t head_begin, int64_t head_end, int64_t point_begin,
+         int64_t point_end)
+      : head(head_begin),
+        first(point_begin),
+        queries_(p.queries),
+        group_(p.query_group),
+        end_(end),
+        head_begin_(head_begin),
+        head_end_(head_end),
+        point_begin_(point_begin),
+        point_end_(point_end) {
+    start_group(begin);
   }
+
+  int points() const { return int(point_end_ - first < kBlock ? point_end_ - first : kBlock); }
+  bool at_last_block() const { return first + kBlock >= point_end_; }
+
+  void advance() {
+    if ((first += kBlock) < point_end_) return;
+    first = point_begin_;
+    if (++query < group_end_) return;
+    query = group_begin_;
+    if (++head < head_end_) return;
+    head = head_begin_;
+    start_group(group_end_);
+  }
+
+ private:
+  void start_group(int64_t begin) {
+    query = group_begin_ = begin;
+    image = begin / queries_;
+    const int64_t limit = end_ < (image + 1) * queries_ ? end_ : (image + 1) * queries_;
+    group_end_ = begin + group_ < limit ? begin + group_ : limit;
+  }
+
+  int64_t queries_, group_, end_, head_begin_, head_end_, point_begin_, point_end_, group_begin_, group_end_;
 };
 
 template <class A, class C>
@@ -67,19 +94,17 @@ class Locator {
 
   template <class S>
   DETR_KIT_INLINE const T* locate_block(const Cursor& at, S& slot) {
-    if (at.query != query_ || at.first != first_) {
-      value_ = static_cast<const T*>(p_.value.data) + at.image() * p_.rows * p_.heads * p_.head_dim;
-      const bool same = p_.reference_dim == 0 && at.first == first_;
-      if (!same) frame_.set(p_, at.query, at.first, at.points());
-      query_ = at.query;
-      first_ = at.first;
-    }
-    const T* value = value_ + at.head * p_.head_stride;
+    const bool framed = first_ == at.first && (query_ == at.query || p_.reference_dim == 0);
+    if (!framed) frame_.set(p_, at.query, at.first, at.points());
+    query_ = at.query;
+    first_ = at.first;
+    const T* value = static_cast<const T*>(p_.value.data) + at.image * p_.rows * p_.heads * p_.head_dim +
+                     at.head * p_.head_stride;
     slot.item = at.query * p_.heads + at.head;
     slot.head = at.head;
     slot.first = at.first;
     slot.last_block = at.at_last_block();
-    prefetch_inputs(slot.item * p_.levels * p_.points + at.first);
+    prefetch_item(slot.item + kInputsAhead * p_.heads, at.first);
     alignas(64) A attention[kBlock];
     attention_weights_.load(slot.item, at.first, at.points(), attention);
     const int64_t zero_offset = (intptr_t(zero_row_) - intptr_t(value)) / int64_t(sizeof(T));
@@ -88,13 +113,27 @@ class Locator {
   }
 
  private:
-  // The next items' coordinates and weights: a few items further on, to be there when they are located.
-  DETR_KIT_INLINE void prefetch_inputs(int64_t point) const {
-    const char* coordinates = static_cast<const char*>(p_.coordinates.data) + 2 * point * coordinate_bytes_;
-    const char* weights = static_cast<const char*>(p_.weights.data) + point * weight_bytes_;
-    __builtin_prefetch(coordinates + 32 * kCacheLine);
-    __builtin_prefetch(coordinates + 33 * kCacheLine);
-    __builtin_prefetch(weights + 16 * kCacheLine);
+  // What the items to come read and write themselves: with the heads outside it lies in strides that the
+  // processor does not foresee.
+  DETR_KIT_INLINE void prefetch_item(int64_t item, int64_t first) const {
+    const int64_t point = item * p_.levels * p_.points + first;
+    prefetch<false>(p_.coordinates, 2 * point, 2 * kBlock, coordinate_bytes_);
+    prefetch<false>(p_.weights, point, kBlock, weight_bytes_);
+    if constexpr (kBackward) {
+      prefetch<false>(p_.grad_output, item * p_.head_dim, p_.head_dim, sizeof(T));
+      prefetch<true>(p_.grad_coordinates, 2 * point, 2 * kBlock, coordinate_bytes_);
+      prefetch<true>(p_.grad_weights, point, kBlock, weight_bytes_);
+    } else {
+      prefetch<true>(p_.output, item * p_.head_dim, p_.head_dim, sizeof(T));
+    }
+  }
+
+  template <bool kWrite>
+  DETR_KIT_INLINE static void prefetch(const Array& array, int64_t begin, int64_t n, int64_t element_bytes) {
+    // An integer, not a pointer: behind the last item it may lie outside the array, which a prefetch ignores.
+    const uintptr_t from = reinterpret_cast<uintptr_t>(array.data) + uintptr_t(begin * element_bytes);
+    for (int64_t byte = 0; byte < n * element_bytes; byte += kCacheLine)
+      __builtin_prefetch(reinterpret_cast<const char*>(from + uintptr_t(byte)), kWrite, 3);
   }
 
   const Problem& p_;
@@ -103,7 +142,6 @@ class Locator {
   AttentionWeights<A> attention_weights_;
   Frame<A> frame_;
   int64_t query_ = -1, first_ = -1;
-  const T* value_ = nullptr;
 };
 
 template <bool kWrite, int kLines, class T, class C>
@@ -198,7 +236,7 @@ void forward(const Problem& p, int64_t begin, int64_t end) {
   Slot<A, Corners<A>> ring[kAhead];
   const T* values[kAhead];
   Locator<T, A, false> locator(p, zero_row);
-  Cursor next{p, 0, p.heads, 0, total, begin};
+  Cursor next(p, begin, end, 0, p.heads, 0, total);
   for (int64_t i = 0; i < blocks + kAhead; ++i) {
     auto& slot = ring[i % kAhead];
     const T*& value = values[i % kAhead];
@@ -313,10 +351,16 @@ template <class A>
 void clear_gradient(const Problem& p, const BackwardTask& task) {
   const int64_t begin = p.point_start[task.level_begin * p.points];
   const int64_t end = task.level_end == p.levels ? p.rows : p.point_start[task.level_end * p.points];
-  A* rows = static_cast<A*>(p.grad_value.data) + task.image * p.rows * p.heads * p.head_dim;
-  for (int64_t head = task.head_begin; head < task.head_end; ++head)
+  const int64_t heads = task.head_end - task.head_begin;
+  A* rows = static_cast<A*>(p.grad_value.data) + task.image * p.rows * p.heads * p.head_dim +
+            task.head_begin * p.head_stride;
+  if (p.row_stride == p.head_dim) {  // (B, M, S, D): the rows of a head in one piece
+    for (int64_t head = 0; head < heads; ++head)
+      memset(rows + head * p.head_stride + begin * p.head_dim, 0, size_t((end - begin) * p.head_dim) * sizeof(A));
+  } else {  // (B, S, M, D): the heads of a row
     for (int64_t row = begin; row < end; ++row)
-      memset(rows + head * p.head_stride + row * p.row_stride, 0, size_t(p.head_dim) * sizeof(A));
+      memset(rows + row * p.row_stride, 0, size_t(heads * p.head_dim) * sizeof(A));
+  }
 }
 
 template <class T>
@@ -333,7 +377,8 @@ void backward(const Problem& p, const BackwardTask& task) {
   A* const grad_values = static_cast<A*>(p.grad_value.data) + task.image * p.rows * p.heads * head_dim;
   Slot<A, BackwardCorners<A>> ring[kAhead];
   Locator<T, A, true> locator(p, values);
-  Cursor next{p, task.head_begin, task.head_end, point_begin, point_end, task.image * p.queries};
+  Cursor next(p, task.image * p.queries, (task.image + 1) * p.queries, task.head_begin, task.head_end,
+              point_begin, point_end);
   for (int64_t i = 0; i < blocks + kAhead; ++i) {
     auto& slot = ring[i % kAhead];
     if (i >= kAhead) {

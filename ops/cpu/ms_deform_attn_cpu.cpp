@@ -106,6 +106,8 @@ class Call {
     p.value = keep(by_head() ? torch::stable::transpose(value, 1, 2) : value);
     p.row_stride = by_head() ? p.head_dim : p.heads * p.head_dim;
     p.head_stride = by_head() ? p.rows * p.head_dim : p.head_dim;
+    // As given, the heads of a pixel are neighbours in memory, so a query's heads stay together.
+    p.query_group = by_head() ? 256 : 1;
     p.coordinates = keep(coordinates);
     p.weights = keep(weights);
     if (reference != nullptr) {

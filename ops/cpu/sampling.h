@@ -155,21 +155,32 @@ DETR_KIT_INLINE Vector<Integer<A>, kLanes<A>> widen_integers(const int32_t* from
 // All entries are one affine map from what is given to pixels: pixel = anchor + step · coordinate.
 template <class A>
 struct alignas(64) Frame {
-  A anchor_x[kBlock] = {}, anchor_y[kBlock] = {}, step_x[kBlock] = {}, step_y[kBlock] = {};
+  A anchor_x[kBlock], anchor_y[kBlock], step_x[kBlock], step_y[kBlock];
 
-  void set(const Problem& p, int64_t query, int64_t first, int n) {
-    int64_t level = first / p.points, point = first % p.points;
-    for (int k = 0; k < n; ++k) {
+  Frame() {
+    for (int k = 0; k < kBlock; ++k) anchor_x[k] = anchor_y[k] = A(-0.5), step_x[k] = step_y[k] = A(1);
+  }
+
+  // For points [first, first + n) of `query`. A location in [0, 1] spans the map; an offset counts pixels from
+  // a point, or half boxes divided by P from a box's centre.
+  DETR_KIT_INLINE void set(const Problem& p, int64_t query, int64_t first, int n) {
+    int64_t level = first == 0 ? 0 : first / p.points;
+    const A* reference = static_cast<const A*>(p.reference.data) + query * p.levels * p.reference_dim;
+    for (int64_t k = 0; k < n; ++level) {
+      const int64_t level_end = (level + 1) * p.points - first;
+      const int64_t end = level_end < n ? level_end : n;
       const A width = A(p.point_width[first + k]), height = A(p.point_height[first + k]);
-      const A* reference =
-          static_cast<const A*>(p.reference.data) + (query * p.levels + level) * p.reference_dim;
-      const bool box = p.reference_dim == 4;
-      // A location in [0, 1] spans the map, an offset is in pixels, or in half boxes divided by P.
-      anchor_x[k] = p.reference_dim ? reference[0] * width - A(0.5) : A(-0.5);
-      anchor_y[k] = p.reference_dim ? reference[1] * height - A(0.5) : A(-0.5);
-      step_x[k] = !p.reference_dim ? width : box ? reference[2] * width / A(2 * p.points) : A(1);
-      step_y[k] = !p.reference_dim ? height : box ? reference[3] * height / A(2 * p.points) : A(1);
-      if (++point == p.points) point = 0, ++level;
+      const A* at = reference + level * p.reference_dim;
+      if (p.reference_dim == 0) {
+        for (; k < end; ++k) step_x[k] = width, step_y[k] = height;
+      } else if (p.reference_dim == 2) {
+        const A x = at[0] * width - A(0.5), y = at[1] * height - A(0.5);
+        for (; k < end; ++k) anchor_x[k] = x, anchor_y[k] = y;
+      } else {
+        const A x = at[0] * width - A(0.5), y = at[1] * height - A(0.5);
+        const A right = at[2] * width / A(2 * p.points), down = at[3] * height / A(2 * p.points);
+        for (; k < end; ++k) anchor_x[k] = x, anchor_y[k] = y, step_x[k] = right, step_y[k] = down;
+      }
     }
   }
 };

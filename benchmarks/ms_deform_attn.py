@@ -1,0 +1,157 @@
+"""Multi-scale deformable attention on the CPU against the usual `grid_sample` formulation.
+
+python benchmarks/ms_deform_attn.py --out benchmarks/results/ms_deform_attn_cpu.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import platform
+from pathlib import Path
+
+from timing import interleaved_medians, reuse_heap
+
+if __name__ == "__main__":
+    reuse_heap()
+
+import torch
+from torch import Tensor
+
+from detr_kit.ops import backend_report, ms_deform_attn, ms_deform_attn_fused
+from detr_kit.ops.reference import ms_deform_attn_fused_reference, ms_deform_attn_reference
+
+COCO = [(100, 167), (50, 84), (25, 42), (13, 21)]  # an 800 × 1333 image at strides 8, 16, 32, 64
+RT_DETR = [(80, 80), (40, 40), (20, 20)]  # 640 × 640
+CASES = {  # levels, queries (None: one for each pixel)
+    "encoder": (COCO, None),
+    "decoder 300": (COCO, 300),
+    "decoder 900": (COCO, 900),
+    "rt-detr decoder 300": (RT_DETR, 300),
+}
+HEADS, HEAD_DIM, POINTS = 8, 32, 4
+
+
+def make_inputs(levels: list[tuple[int, int]], queries: int | None, local: bool) -> dict[str, Tensor]:
+    """Random inputs; local: around reference points as a network starts (radial offsets and noise)."""
+    generator = torch.Generator().manual_seed(0)
+    sizes = torch.tensor([[width, height] for height, width in levels], dtype=torch.float32)
+    if queries is None:
+        grids = [
+            torch.cartesian_prod((torch.arange(h) + 0.5) / h, (torch.arange(w) + 0.5) / w).flip(-1)
+            for h, w in levels
+        ]
+        centres = torch.cat(grids)
+    else:
+        centres = torch.rand(queries, 2, generator=generator)
+    count = len(centres)
+    reference = centres[None, :, None].expand(1, count, len(levels), 2).contiguous()
+    angles = torch.arange(HEADS) * (2 * math.pi / HEADS)
+    directions = torch.stack([angles.cos(), angles.sin()], -1)
+    directions = directions / directions.abs().max(-1, keepdim=True)[0]
+    shape = (1, count, HEADS, len(levels), POINTS, 2)
+    radial = directions[:, None, None] * torch.arange(1, POINTS + 1)[:, None]
+    offsets = radial + torch.randn(shape, generator=generator)
+    logits = torch.randn(shape[:-1], generator=generator)
+    if not local:
+        locations = torch.rand(shape, generator=generator)
+        offsets = (locations - reference[:, :, None, :, None]) * sizes[:, None]
+    return {
+        "value": torch.randn(1, sum(h * w for h, w in levels), HEADS, HEAD_DIM, generator=generator),
+        "reference_points": reference,
+        "sampling_offsets": offsets,
+        "attention_logits": logits,
+        "sampling_locations": reference[:, :, None, :, None] + offsets / sizes[:, None],
+        "attention_weights": logits.flatten(-2).softmax(-1).view_as(logits),
+    }
+
+
+def measure(name: str, local: bool, backward: bool, seconds: float) -> dict[str, float]:
+    levels, queries = CASES[name]
+    inputs = make_inputs(levels, queries, local)
+    classical = [inputs[k] for k in ("value", "sampling_locations", "attention_weights")]
+    raw = [inputs[k] for k in ("value", "reference_points", "sampling_offsets", "attention_logits")]
+    half = [raw[0].bfloat16(), raw[1], raw[2].bfloat16(), raw[3].bfloat16()]
+    runs = {
+        "grid_sample": (ms_deform_attn_reference, classical),
+        "grid_sample from offsets": (ms_deform_attn_fused_reference, raw),
+        "ms_deform_attn": (ms_deform_attn, classical),
+        "ms_deform_attn bf16 value": (ms_deform_attn, [half[0], *classical[1:]]),
+        "fused": (ms_deform_attn_fused, raw),
+        "fused bf16": (ms_deform_attn_fused, half),
+    }
+
+    def runner(entry, arguments):
+        # as in training: everything but the encoder's reference points wants a gradient
+        leaves = [a.detach().clone().requires_grad_(backward) for a in arguments]
+        if len(leaves) == 4:
+            leaves[1].requires_grad_(False)
+        wanted = [leaf for leaf in leaves if leaf.requires_grad]
+        with torch.no_grad():
+            gradient = torch.ones_like(entry(leaves[0], levels, None, *leaves[1:]))
+
+        def forward() -> None:
+            with torch.no_grad():
+                entry(leaves[0], levels, None, *leaves[1:])
+
+        def both() -> None:
+            torch.autograd.grad(entry(leaves[0], levels, None, *leaves[1:]), wanted, gradient)
+
+        return both if backward else forward
+
+    return interleaved_medians({key: runner(*run) for key, run in runs.items()}, seconds)
+
+
+def baseline(times: dict[str, float], name: str) -> float:
+    """What an entry replaces: sampling alone, or softmax, locations and sampling."""
+    return times["grid_sample from offsets" if "fused" in name else "grid_sample"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES))
+    parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
+    parser.add_argument("--seconds", type=float, default=4.0, help="for each line of the table")
+    parser.add_argument("--out", type=Path, help="JSON file")
+    arguments = parser.parse_args()
+    load = os.getloadavg()[0]
+    if load + max(arguments.threads) > (os.cpu_count() or 1) + 0.5:
+        print(f"warning: load average {load:.1f}; with no core to itself a thread's waiting is measured too")
+    rows = []
+    print("| case | locations | threads | pass | grid_sample ms | ours ms | ratio | bf16 value ms | ratio "
+          "| fused ms | ratio | fused bf16 ms | ratio |")  # fmt: skip
+    print("|---|---|---|---|---|---|---|---|---|---|---|---|---|")
+    for name in arguments.cases:
+        for local in (True, False):
+            for threads in arguments.threads:
+                for backward in (False, True):
+                    torch.set_num_threads(threads)
+                    times = measure(name, local, backward, arguments.seconds)
+                    row = {
+                        "case": name,
+                        "locations": "local" if local else "uniform",
+                        "threads": threads,
+                        "pass": "forward+backward" if backward else "forward",
+                        "median_ms": {key: round(value, 4) for key, value in times.items()},
+                        "ratio": {
+                            key: round(baseline(times, key) / value, 2)
+                            for key, value in times.items()
+                            if "grid_sample" not in key
+                        },
+                    }  # fmt: skip
+                    rows.append(row)
+                    cells = [name, row["locations"], threads, row["pass"], f"{times['grid_sample']:.2f}"]
+                    for key, ratio in row["ratio"].items():
+                        cells += [f"{times[key]:.2f}", f"{ratio:.1f}×"]
+                    print("| " + " | ".join(map(str, cells)) + " |", flush=True)
+    if arguments.out:
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+        machine = {"processor": platform.machine(), "cores": os.cpu_count(), "torch": torch.__version__,
+                   "backend": backend_report()[0]["reason"], "load_average": load}  # fmt: skip
+        arguments.out.write_text(json.dumps({"machine": machine, "rows": rows}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""Fair timing on a machine that others use too: interleaved runs, medians, ratios."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable
+
+HEAP_REUSE = "glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=17179869184"
+
+
+def reuse_heap() -> None:
+    """Start this script again with glibc's malloc keeping what it has got.
+
+    By default each large tensor is mapped and unmapped anew, and the page faults cost as much as the fast
+    kernels themselves; both sides of a comparison profit.
+    """
+    if sys.platform == "linux" and os.environ.get("GLIBC_TUNABLES") != HEAP_REUSE:
+        os.environ["GLIBC_TUNABLES"] = HEAP_REUSE
+        os.execv(sys.executable, [sys.executable, *sys.argv])
+
+
+def interleaved_medians(
+    functions: dict[str, Callable[[], object]], seconds: float = 4.0, at_least: int = 5, at_most: int = 200
+) -> dict[str, float]:
+    """Median milliseconds of each function; they take turns, so that a slow spell meets all of them."""
+    times: dict[str, list[float]] = {name: [] for name in functions}
+    for function in functions.values():
+        function()
+    begin = time.perf_counter()
+    while len(times[next(iter(times))]) < at_most:
+        for name, function in functions.items():
+            start = time.perf_counter()
+            function()
+            times[name].append((time.perf_counter() - start) * 1e3)
+        if time.perf_counter() - begin > seconds and len(times[next(iter(times))]) >= at_least:
+            break
+    return {name: statistics.median(values) for name, values in times.items()}
