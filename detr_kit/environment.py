@@ -7,6 +7,8 @@ from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
+from .ops import backend_report
+
 
 def describe_environment() -> dict[str, str]:
     """Name -> value for the versions and devices that matter."""
@@ -18,5 +20,7 @@ def describe_environment() -> dict[str, str]:
         except PackageNotFoundError:
             facts[package] = "not installed"
     facts["cpu threads"] = str(torch.get_num_threads())
+    for row in backend_report():
+        facts[f"op on {row['device']}"] = f"{row['backend']}: {row['reason']}"
     facts["gpu"] = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
     return facts
