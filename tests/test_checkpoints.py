@@ -123,6 +123,27 @@ class TestLoading:
         assert Categories.from_metadata(read_checkpoint(path).metadata) == COCO_91
 
 
+def test_weights_of_shared_classes_are_carried_over(tmp_path):
+    state = Reference("deformable_detr_r50_two_stage").state_dict()
+    torch.save({"model": state}, tmp_path / "official.pth")
+    names = ["forklift", "person", "dog"]
+    network = build_network("deformable_detr_r50_two_stage", num_classes=3)
+    fresh = network.class_heads[0].weight[0].clone()
+    report = load_checkpoint(network, tmp_path / "official.pth", class_names=names)
+    assert report.carried_over == ["person", "dog"]
+    assert torch.equal(network.class_heads[3].weight[1], state["class_embed.3.weight"][1])
+    assert torch.equal(network.class_heads[3].bias[2], state["class_embed.3.bias"][18])  # dog is id 18
+    assert torch.equal(network.class_heads[0].weight[0], fresh)
+    assert torch.equal(network.class_heads[6].weight[0], state["class_embed.6.weight"][0])  # object or not
+
+    torch.save({"model": Reference("detr_r50").state_dict()}, tmp_path / "detr.pth")
+    detr = build_network("detr_r50", num_classes=3)
+    load_checkpoint(detr, tmp_path / "detr.pth", class_names=names)
+    original = Reference("detr_r50").state_dict()["class_embed.weight"]
+    assert torch.equal(detr.class_head.weight[3], original[91])  # "no object"
+    assert torch.equal(detr.class_head.weight[1], original[1])
+
+
 class Hostile:
     def __init__(self, marker: Path) -> None:
         self.marker = marker

@@ -116,6 +116,9 @@ class TestResNet:
         network = ResNet(50, strides=(32,), dilation=True)
         assert network(torch.randn(1, 3, 64, 64))[0].shape[-2:] == (4, 4)
         assert [block.conv2.dilation[0] for block in network.layer4] == [1, 2, 2]
+        everywhere = ResNet(50, strides=(32,), dilation="all")
+        assert everywhere(torch.randn(1, 3, 64, 64))[0].shape[-2:] == (4, 4)
+        assert [block.conv2.dilation[0] for block in everywhere.layer4] == [2, 2, 2]
 
     def test_caffe_style_moves_the_stride(self):
         network = ResNet(50, style="caffe")
@@ -135,7 +138,7 @@ class TestResNet:
 
     @pytest.mark.parametrize("wrong", [
         dict(depth=49), dict(strides=(7,)), dict(strides=()), dict(frozen_stages=5), dict(norm="group"),
-        dict(style="tf"), dict(depth=18, dilation=True),
+        dict(style="tf"), dict(depth=18, dilation=True), dict(dilation="some"),
     ])  # fmt: skip
     def test_wrong_arguments_are_named(self, wrong):
         field = next(k for k in wrong if k != "depth" or len(wrong) == 1)

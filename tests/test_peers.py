@@ -195,10 +195,17 @@ class TestMmdet:
         official = Reference("deformable_detr_r50").state_dict()
         converted = convert_state_dict(official, to="mmdet")
         assert "neck.convs.0.conv.bias" in converted
-        assert "model.neck.bias=True" in conversion_notes(converted, "mmdet")[0]
+        assert "model.neck.bias=True" in conversion_notes(converted, "official", "mmdet", False)[0]
         assert all(
             torch.equal(t, official[k]) for k, t in convert_state_dict(converted, to="official").items()
         )
+
+    def test_its_dilation_is_named(self):
+        for source, to in (("mmdet", "official"), ("official", "mmdet")):
+            assert (
+                "dilates"
+                in conversion_notes({"bbox_head.fc_cls.weight": torch.zeros(1)}, source, to, True)[0]
+            )
 
     def test_detr_and_two_stage_come_back_exactly(self):
         for name in ("detr_r50", "deformable_detr_r50_two_stage"):

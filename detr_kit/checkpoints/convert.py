@@ -68,9 +68,21 @@ def convert_state_dict(
     return ours if to == "detr_kit" else _PEERS[to].from_ours(ours, found.architecture)
 
 
-def conversion_notes(converted: Mapping[str, Tensor], to: str) -> list[str]:
-    """What the destination has to be told for converted weights to give the same numbers there."""
-    return mmdet.notes(converted) if to == "mmdet" else []
+def conversion_notes(converted: Mapping[str, Tensor], source: str, to: str, dilation: bool) -> list[str]:
+    """What has to be set for converted weights to give the same numbers.
+
+    Args:
+        converted: the result; source, to: format names; dilation: whether the model is DC5.
+    """
+    notes = mmdet.notes(converted) if to == "mmdet" else []
+    if dilation and source == "mmdet":
+        notes.append('mmdet dilates all of the last stage: set model.network.backbone.dilation="all" here')
+    if dilation and to == "mmdet":
+        notes.append(
+            "the last stage's first block is not dilated, as in torchvision; mmdet's dilations=(1, 1, 1, 2) "
+            "dilates it too and gives other numbers unless layer4[0].conv2 is set back to dilation 1"
+        )
+    return notes
 
 
 def _to_ours(state_dict: Mapping[str, Tensor]) -> tuple[CheckpointFormat, dict[str, Tensor]]:

@@ -75,7 +75,7 @@ def convert_file(
         path=out,
         architecture=found.architecture.config_name,
         num_tensors=len(state),
-        notes=conversion_notes(converted, to),
+        notes=conversion_notes(converted, found, to, bool(dilation)),
     )
 
 

@@ -27,7 +27,8 @@ class ResNet(nn.Module):
         strides: which maps to return, a subset of (4, 8, 16, 32), the names of the undilated stages.
         frozen_stages: -1 trains everything, 0 freezes the stem, n also layer1 … layern.
         norm: "frozen" for FrozenBatchNorm2d (eps 1e-5), "batch" for trainable BatchNorm2d.
-        dilation: DC5, the last stage keeps the stride of the one before (its first block undilated).
+        dilation: DC5, the last stage keeps the stride of the one before. True leaves its first block
+            undilated, as torchvision and the original do; "all" dilates that too, as mmdet does.
         style: "pytorch" has the stride in the 3×3 convolution, "caffe" in the first 1×1.
         weights: a torchvision weights name ("ResNet50_Weights.IMAGENET1K_V1"), a .pth or .safetensors file
             with torchvision's keys, or None.
@@ -45,7 +46,7 @@ class ResNet(nn.Module):
         strides: Sequence[int] = (8, 16, 32),
         frozen_stages: int = 1,
         norm: str = "frozen",
-        dilation: bool = False,
+        dilation: bool | str = False,
         style: str = "pytorch",
         weights: str | None = None,
     ) -> None:
@@ -53,7 +54,7 @@ class ResNet(nn.Module):
         self._check(depth, strides, frozen_stages, norm, dilation, style)
         layers = getattr(torchvision.models, f"resnet{depth}")(
             norm_layer=FrozenBatchNorm2d if norm == "frozen" else nn.BatchNorm2d,
-            replace_stride_with_dilation=(False, False, dilation),
+            replace_stride_with_dilation=(False, False, bool(dilation)),
         )
         self.depth, self.norm, self.frozen_stages = depth, norm, frozen_stages
         self.strides = tuple(sorted(strides))
@@ -62,6 +63,9 @@ class ResNet(nn.Module):
             self.add_module(f"layer{stage}", getattr(layers, f"layer{stage}"))
         width = 64 if depth < 50 else 256
         self.out_channels = [width * stride // 4 for stride in self.strides]
+        if dilation == "all":
+            first = getattr(layers.layer4, "0").conv2
+            first.dilation, first.padding = (2, 2), (2, 2)
         if style == "caffe":
             self._move_strides_to_first_convolution()
         if weights is not None:
@@ -70,7 +74,7 @@ class ResNet(nn.Module):
 
     @staticmethod
     def _check(
-        depth: int, strides: Sequence[int], frozen_stages: int, norm: str, dilation: bool, style: str
+        depth: int, strides: Sequence[int], frozen_stages: int, norm: str, dilation: bool | str, style: str
     ) -> None:
         def refuse(field: str, value: object, allowed: str) -> None:
             raise InputError(f"ResNet: {field}={value!r}; it must be {allowed}")
@@ -85,6 +89,8 @@ class ResNet(nn.Module):
             refuse("norm", norm, '"frozen" or "batch"')
         if style not in ("pytorch", "caffe"):
             refuse("style", style, '"pytorch" or "caffe"')
+        if dilation not in (False, True, "all"):
+            refuse("dilation", dilation, 'False, True or "all"')
         if dilation and depth < 50:
             refuse("dilation", dilation, "False for ResNet-18 and -34, whose blocks cannot be dilated")
 
