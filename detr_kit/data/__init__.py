@@ -1,0 +1,21 @@
+"""Data sets, augmentation, batching, and the embedded demo set."""
+
+from .batch_sampler import AspectRatioBatchSampler
+from .coco import CocoDataset, Sample
+from .collate import pad_collate
+from .image_io import decode_image, read_image
+from .shapes import write_shapes
+from .transforms import RandomChoice, RandomSizeCrop, ResizeShortestSide
+
+__all__ = [
+    "AspectRatioBatchSampler",
+    "CocoDataset",
+    "RandomChoice",
+    "RandomSizeCrop",
+    "ResizeShortestSide",
+    "Sample",
+    "decode_image",
+    "pad_collate",
+    "read_image",
+    "write_shapes",
+]

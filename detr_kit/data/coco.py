@@ -1,0 +1,166 @@
+"""A COCO-format data set as samples for the networks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+from torchvision import tv_tensors
+from torchvision.ops import box_convert
+from torchvision.transforms import v2
+
+from ..errors import InputError
+from ..registry import DATASETS, TRANSFORMS, build
+from ..structures import Target
+from .coco_annotations import categories_of, read_coco_annotations
+from .image_io import read_image
+
+
+@dataclass
+class Sample:
+    """One image and its objects: image (3, H, W) uint8 RGB, and a Target."""
+
+    image: Tensor
+    target: Target
+
+
+@DATASETS.register_module()
+class CocoDataset(Dataset):
+    """Images with boxes from a COCO JSON file.
+
+    Args:
+        annotations: the JSON file.
+        images: the folder that its file names are relative to.
+        data_root: what `annotations` and `images` are relative to.
+        transforms: transforms.v2 transforms, or configs of them, applied to image and boxes.
+        labels: "contiguous" numbers the categories 0, 1, 2, … in the order of their ids; "category_id" uses
+            the ids themselves, as the original code and its checkpoints do.
+        keep_empty: keep images without boxes (they teach what is background).
+        keep_crowd: keep crowd regions as objects; the metric knows of them anyway.
+
+    Attributes:
+        categories: names and original ids of the labels.
+
+    Raises:
+        InputError: on the first use of what is wrong; see `read_coco_annotations` and `read_image`.
+    """
+
+    def __init__(
+        self,
+        annotations: str,
+        images: str,
+        transforms: Sequence[Any] | None = None,
+        labels: str = "contiguous",
+        keep_empty: bool = True,
+        keep_crowd: bool = False,
+        data_root: str = "",
+    ) -> None:
+        root = Path(data_root).expanduser()
+        self.annotations = read_coco_annotations(root / annotations)
+        self.folder = root / images
+        self.categories = categories_of(self.annotations, labels)
+        self.transforms: Callable | None = v2.Compose(build(list(transforms), TRANSFORMS)) if transforms else None
+        self._label_of_id = self.categories.label_of_id
+        self._is_object = np.ones_like(self.annotations.crowd) if keep_crowd else ~self.annotations.crowd
+        self._indices = np.arange(len(self.annotations))
+        if not keep_empty:
+            with_box = [i for i in range(len(self.annotations)) if self._is_object[self._rows(i)].any()]
+            self._indices = np.array(with_box, dtype=np.int64)
+        if len(self._indices) == 0:
+            raise InputError(f"{annotations}: no image to use; check the file and keep_empty")
+        self._check_files_exist()
+    @property
+    def metainfo(self) -> dict[str, Any]:
+        """What the metric and the checkpoint need to know about the set."""
+        return {**self.categories.to_metadata(), "annotations": self.annotations.path}
+
+    @property
+    def aspect_ratios(self) -> np.ndarray:
+        """(len,) width / height of each image as the file states it; 1 where it does not."""
+        sizes = self.annotations.sizes[self._indices].astype(np.float64)
+        return np.where((sizes > 0).all(1), sizes[:, 1] / np.maximum(sizes[:, 0], 1), 1.0)
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __str__(self) -> str:
+        """One line for the log."""
+        boxes, crowd = len(self._is_object), int((~self._is_object).sum())
+        empty = self.annotations.num_empty_boxes
+        return (
+            f"{self.annotations.path}: {len(self)} images, {boxes - crowd} boxes, "
+            f"{len(self.categories.label_of_id)} classes"
+            + (f", {crowd} crowd regions not used as objects" if crowd else "")
+            + (f", {empty} boxes without area left out" if empty else "")
+        )
+
+    def __getitem__(self, index: int) -> Sample:
+        row = self._indices[index]
+        path = self.folder / str(self.annotations.file_names[row])
+        pixels = self._read(path, self.annotations.sizes[row])
+        height, width = pixels.shape[:2]
+        rows = self._rows(row)
+        rows = np.arange(rows.start, rows.stop)[self._is_object[rows]]
+        labels = [self._label_of_id[int(c)] for c in self.annotations.category_ids[rows]]
+        image = tv_tensors.Image(torch.from_numpy(pixels).permute(2, 0, 1))
+        boxes = tv_tensors.BoundingBoxes(
+            torch.from_numpy(self.annotations.boxes[rows]), format="XYXY", canvas_size=(height, width)
+        )
+        sample = {"image": image, "boxes": boxes, "labels": torch.tensor(labels, dtype=torch.int64)}
+        if self.transforms is not None:
+            sample = self.transforms(sample)
+        return Sample(
+            torch.Tensor.as_subclass(sample["image"], Tensor),
+            _target(sample, (height, width), int(self.annotations.image_ids[row]), str(path)),
+        )
+
+    def _rows(self, row: int) -> slice:
+        return slice(self.annotations.starts[row], self.annotations.starts[row + 1])
+
+    @staticmethod
+    def _read(path: Path, size: np.ndarray) -> np.ndarray:
+        """The pixels for which the boxes were drawn: as stored, or turned where only that fits the size."""
+        pixels = read_image(path)
+        wanted = (int(size[0]), int(size[1]))
+        if 0 in wanted or pixels.shape[:2] == wanted:
+            return pixels
+        if pixels.shape[1::-1] == wanted:
+            turned = read_image(path, apply_orientation=True)
+            if turned.shape[:2] == wanted:
+                return turned
+        raise InputError(
+            f"image {path}: it is {pixels.shape[1]} × {pixels.shape[0]} pixels, the annotation file says "
+            f"{wanted[1]} × {wanted[0]} (width × height): the boxes are of another picture, correct the file"
+        )
+
+    def _check_files_exist(self) -> None:
+        """One listing a folder, so that a missing image is known before training starts."""
+        names = [str(n) for n in self.annotations.file_names[self._indices]]
+        listed: dict[str, set[str]] = {}
+        for folder in {os.path.dirname(name) for name in names}:
+            path = self.folder / folder
+            listed[folder] = {e.name for e in os.scandir(path)} if path.is_dir() else set()
+        missing = [n for n in names if os.path.basename(n) not in listed[os.path.dirname(n)]]
+        if missing:
+            raise InputError(
+                f"{self.annotations.path}: {len(missing)} of {len(names)} images are not in {self.folder}; "
+                f"the first is file_name={missing[0]!r}. Correct the image folder of the data set in the config"
+            )
+
+
+def _target(sample: dict[str, Tensor], original_size: tuple[int, int], image_id: int, path: str) -> Target:
+    """Boxes clipped to the transformed image, those left without area dropped, normalised."""
+    height, width = sample["image"].shape[-2:]
+    boxes = torch.Tensor.as_subclass(sample["boxes"], Tensor).float().reshape(-1, 4)
+    limit = boxes.new_tensor([width, height, width, height])
+    boxes = boxes.clamp(min=torch.zeros_like(limit), max=limit)
+    keep = (boxes[:, 2:] > boxes[:, :2]).all(1)
+    boxes = box_convert(boxes[keep], "xyxy", "cxcywh") / limit
+    return Target(sample["labels"][keep], boxes, (height, width), original_size, image_id, path)

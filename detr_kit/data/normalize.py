@@ -1,0 +1,33 @@
+"""From pixels to what the networks read."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from ..structures import ImageBatch
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def normalize_batch(batch: ImageBatch) -> ImageBatch:
+    """uint8 RGB -> float32, ImageNet-normalised, exactly zero on padding, on the batch's own device.
+
+    Raises:
+        ValueError: the images are not uint8.
+    """
+    if batch.images.is_floating_point():
+        raise ValueError("normalize_batch takes uint8 images in 0 … 255; these are normalised already")
+    images = batch.images.float().div_(255)
+    mean, std = (images.new_tensor(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
+    images = images.sub_(mean).div_(std).masked_fill_(batch.padding_mask[:, None], 0)
+    return ImageBatch(images, batch.padding_mask, batch.targets)
+
+
+def drop_mask_without_padding(batch: ImageBatch) -> Tensor | None:
+    """The padding mask, or None where no image of the batch is padded: attention then skips it.
+
+    The targets' sizes tell, so that nothing is copied from the device.
+    """
+    full = tuple(batch.images.shape[-2:])
+    return None if all(target.size == full for target in batch.targets) else batch.padding_mask
