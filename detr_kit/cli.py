@@ -130,14 +130,21 @@ def _run_arguments(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _predict(options: argparse.Namespace) -> None:
-    from .inference import Detector
+    from .inference import Detector, picture_names
 
     detector = Detector(options.model, options.checkpoint, device=options.device)
-    for image in options.images:
-        detections = detector(image, score_threshold=options.score_threshold)
+    names, failed = picture_names(options.images), []
+    for image, name in zip(options.images, names, strict=True):
+        try:
+            detections = detector(image, score_threshold=options.score_threshold)
+            path = detections.save(Path(options.out) / name)
+        except InputError as error:
+            failed.append(str(error))
+            continue
         print(detections.to_json())
-        path = detections.save(Path(options.out) / f"{Path(image).stem}.png")
         print(f"{len(detections)} objects drawn in {path}", file=sys.stderr)
+    if failed:
+        raise InputError(f"{len(failed)} of {len(names)} images failed: " + "; ".join(failed))
 
 
 def _convert(options: argparse.Namespace) -> None:

@@ -67,8 +67,8 @@ class Detections:
             InputError: an ending that is no image format, or a place that cannot be written.
         """
         path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             self.plot().save(path)
         except (ValueError, OSError) as error:
             raise InputError(

@@ -27,7 +27,7 @@ from .checkpoints import (
 )
 from .checkpoints.architecture import Architecture
 from .config import read_config
-from .data.image_io import decode_image, read_image
+from .data.image_io import decode_image, pil_to_rgb, read_image
 from .data.normalize import normalize_batch
 from .detections import Detections
 from .errors import InputError
@@ -152,6 +152,17 @@ class Detector:
         return [predictions[i] for i in range(len(images))]
 
 
+def picture_names(sources: Sequence[str]) -> list[str]:
+    """A .png name for each source, numbered where files of several folders have the same name."""
+    used: dict[str, int] = defaultdict(int)
+    names = []
+    for source in sources:
+        stem = Path(source).stem
+        used[stem] += 1
+        names.append(f"{stem}.png" if used[stem] == 1 else f"{stem}_{used[stem]}.png")
+    return names
+
+
 def _inference_transforms(config: Config) -> v2.Transform:
     """The test pipeline of the config, so that the Detector sees images as the evaluation did."""
     transforms = config.test_dataloader.dataset.to_dict().get("transforms") or []
@@ -197,7 +208,7 @@ def _to_array(source: Any, bgr: bool, name: str) -> np.ndarray:
             raise InputError(f"image {source}: a folder; give a list of the files in it")
         return read_image(source, apply_orientation=True)
     if isinstance(source, Image.Image):
-        return np.array(ImageOps.exif_transpose(source).convert("RGB"))
+        return pil_to_rgb(ImageOps.exif_transpose(source))
     if isinstance(source, Tensor):
         if source.dim() != 3 or source.shape[0] not in (1, 3):
             raise InputError(f"{name}: a tensor of shape {tuple(source.shape)}; it must be (3, H, W)")

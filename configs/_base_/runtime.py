@@ -22,7 +22,7 @@ env_cfg = dict(
     mp_cfg=dict(mp_start_method="fork", opencv_num_threads=1),
     dist_cfg=dict(backend="nccl"),
 )
-randomness = dict(seed=0)
+randomness = dict(seed=0, diff_rank_seed=True)  # each process draws its own augmentation and dropout
 log_level = "INFO"
 load_from = None  # weights to start from, of any known format
 resume = False

@@ -87,15 +87,20 @@ class CocoDataset(Dataset):
         sizes = self.annotations.sizes[self._indices].astype(np.float64)
         return np.where((sizes > 0).all(1), sizes[:, 1] / np.maximum(sizes[:, 0], 1), 1.0)
 
+    @property
+    def num_objects(self) -> int:
+        """Boxes that count as objects, in all images together."""
+        return int(self._is_object.sum())
+
     def __len__(self) -> int:
         return len(self._indices)
 
     def __str__(self) -> str:
         """One line for the log."""
-        boxes, crowd = len(self._is_object), int((~self._is_object).sum())
+        crowd = len(self._is_object) - self.num_objects
         empty = self.annotations.num_empty_boxes
         return (
-            f"{self.annotations.path}: {len(self)} images, {boxes - crowd} boxes, "
+            f"{self.annotations.path}: {len(self)} images, {self.num_objects} boxes, "
             f"{len(self.categories.label_of_id)} classes"
             + (f", {crowd} crowd regions not used as objects" if crowd else "")
             + (f", {empty} boxes without area left out" if empty else "")

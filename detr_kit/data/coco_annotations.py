@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..categories import Categories
+from ..categories import UNUSED, Categories
 from ..errors import InputError
 
 
@@ -58,9 +58,10 @@ def read_coco_annotations(path: str | Path) -> CocoAnnotations:
     images, annotations, categories = (_list(data, path, k) for k in ("images", "annotations", "categories"))
     image_ids = _field(images, "images", "id", path)
     file_names = np.array([str(n) for n in _field(images, "images", "file_name", path)], dtype=np.str_)
-    sizes = [[i.get("height") or 0, i.get("width") or 0] for i in images]
+    sizes = [[_side(image, key, path) for key in ("height", "width")] for image in images]
     category_ids = _field(categories, "categories", "id", path)
-    _field(categories, "categories", "name", path)
+    if UNUSED in _field(categories, "categories", "name", path):
+        raise InputError(f"{path}: a category is named {UNUSED!r}, which stands for no category; rename it")
     _refuse_duplicates(path, "images", image_ids)
     _refuse_duplicates(path, "categories", category_ids)
 
@@ -121,6 +122,14 @@ def _clip(boxes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     """xyxy inside (height, width); an image whose size the file does not give is left to decoding."""
     limit = np.where(sizes > 0, sizes, np.inf)[:, [1, 0, 1, 0]]
     return np.clip(boxes, 0, limit)
+
+
+def _side(image: dict[str, Any], key: str, path: str) -> int:
+    """Height or width of an image, 0 where the file does not say."""
+    value = image.get(key) or 0
+    if not isinstance(value, int | float) or value < 0:
+        raise InputError(f"{path}: image id {image['id']}: {key}={value!r}; it must be a number of pixels")
+    return int(value)
 
 
 def _four_numbers(box: Any) -> bool:

@@ -54,7 +54,7 @@ def _decode_with_pillow(data: bytes, name: str, apply_orientation: bool) -> np.n
     try:
         with Image.open(io.BytesIO(data)) as image:
             image.load()
-            return _to_rgb(ImageOps.exif_transpose(image) if apply_orientation else image)
+            return pil_to_rgb(ImageOps.exif_transpose(image) if apply_orientation else image)
     except Image.DecompressionBombError as error:
         raise InputError(f"image {name}: {error}") from error
     except (OSError, SyntaxError, ValueError) as error:
@@ -64,7 +64,8 @@ def _decode_with_pillow(data: bytes, name: str, apply_orientation: bool) -> np.n
         ) from error
 
 
-def _to_rgb(image: Image.Image) -> np.ndarray:
+def pil_to_rgb(image: Image.Image) -> np.ndarray:
+    """A PIL image of any mode -> (H, W, 3) uint8 RGB."""
     if image.mode.startswith("I"):  # 16-bit grey: keep the high byte, as OpenCV does
         grey = (np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
         return np.repeat(grey[..., None], 3, axis=2)

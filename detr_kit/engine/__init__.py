@@ -3,7 +3,8 @@
 from .coco_metric import CocoMetric
 from .curves import CurveHook, draw_curves
 from .optim import AmpOptimWrapper, GroupedOptimWrapperConstructor
-from .run import evaluate, prepare_config, train
+from .prepare import prepare_config
+from .run import evaluate, train
 from .runner import DetectionRunner
 from .trainable_detector import BatchPreprocessor, TrainableDetector
 

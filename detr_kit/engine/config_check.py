@@ -38,6 +38,7 @@ _REGISTRY_OF = {
 # What the Runner hands to a part itself.
 _GIVEN_BY_RUNNER = {"constructor", "paramwise_cfg", "priority"}
 _NOT_BUILT = {"env_cfg", "paramwise_cfg", "clip_grad"}
+_CLIP_GRAD = {"type", "max_norm", "norm_type", "clip_value", "error_if_nonfinite", "foreach"}
 
 
 def check_config(config: Config, name: str) -> None:
@@ -55,6 +56,9 @@ def check_config(config: Config, name: str) -> None:
             raise InputError(
                 f"config {name}: {section!r} is missing; inherit it from a config in configs/_base_"
             )
+    unknown = set(config.optim_wrapper.get("clip_grad") or ()) - _CLIP_GRAD
+    if unknown:
+        raise InputError(f"config {name}: optim_wrapper.clip_grad: unknown {unknown.pop()!r}; use max_norm")
     with DefaultScope.overwrite_default_scope("detr_kit"):
         for path, part in _typed_parts(config.to_dict()):
             try:
@@ -64,10 +68,13 @@ def check_config(config: Config, name: str) -> None:
                 raise InputError(f"config {name}: {'.'.join(map(str, path))}: {message}") from None
 
 
+def top_level_keys() -> set[str]:
+    """What the Runner and detr-kit read from the top level of a config."""
+    return {*inspect.signature(Runner.__init__).parameters, "runner_type", "data_root"} - {"self"}
+
+
 def _check_top_level(config: Config, name: str) -> None:
-    known = {*inspect.signature(Runner.__init__).parameters, "runner_type", "data_root", "log_level"} - {
-        "self"
-    }
+    known = top_level_keys()
     for key, value in config.items():
         if key in known or key.startswith("_"):
             continue

@@ -17,6 +17,13 @@ class DataCheckHook(Hook):
     def before_train(self, runner: Any) -> None:
         """Check the training set, and that validation means the same by its labels."""
         train = _check(runner, runner.train_dataloader, "train")
+        dataset = runner.train_dataloader.dataset
+        if len(runner.train_dataloader) == 0:
+            raise InputError(
+                f"train set: {len(dataset)} images do not fill a batch; lower train_dataloader.batch_size"
+            )
+        if getattr(dataset, "num_objects", 1) == 0:
+            raise InputError(f"train set: {dataset}: no object to learn from")
         val_loop = runner.val_loop
         if val_loop is None:
             return

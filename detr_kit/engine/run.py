@@ -3,78 +3,22 @@
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
-from mmengine.runner import Runner
+from mmengine.runner import Runner, find_latest_checkpoint
 
-from ..checkpoints import load_checkpoint
-from ..config import read_config
+from ..categories import Categories
+from ..checkpoints import load_state, read_checkpoint
 from ..errors import InputError
 from ..registry import RUNNERS
-from .config_check import check_config
-
-
-def prepare_config(
-    config: str | Path | Config,
-    *,
-    work_dir: str | Path | None = None,
-    options: Mapping[str, Any] | None = None,
-    launcher: str = "none",
-) -> Config:
-    """Read a config, apply overrides and check it.
-
-    Args:
-        config: name, path, or a config read already.
-        work_dir: where the run writes; `work_dirs/NAME` by default.
-        options: dotted keys and values that override the config's.
-        launcher: "none", "pytorch" or "slurm".
-
-    Raises:
-        InputError: something in the config is unknown, or missing.
-    """
-    name = str(config.filename if isinstance(config, Config) else config)
-    config = config if isinstance(config, Config) else read_config(config)
-    if options:
-        _check_options(config, options, name)
-        config.merge_from_dict(dict(options))
-    check_config(config, name)
-    if work_dir is not None:
-        config.work_dir = str(work_dir)
-    elif config.get("work_dir") is None:
-        config.work_dir = f"work_dirs/{Path(name).stem}"
-    config.launcher = launcher
-    _apply_data_root(config)
-    _adapt_to_machine(config)
-    return config
-
-
-def check_paths(config: Config, *splits: str) -> None:
-    """Refuse missing data and checkpoints before a model is built or weights are downloaded.
-
-    Raises:
-        InputError: names the path and the option that sets it.
-    """
-    for split in splits:
-        loader = config.get(f"{split}_dataloader")
-        if loader is None or loader.dataset.type != "CocoDataset":
-            continue
-        root = Path(loader.dataset.data_root).expanduser()
-        for field in ("annotations", "images"):
-            path = root / loader.dataset[field]
-            if not path.exists():
-                raise InputError(
-                    f"{split}_dataloader.dataset.{field}: {path}: no such file or folder; set data_root (now "
-                    f"{str(root)!r}) or this path"
-                )
-    if config.get("load_from") and not Path(config.load_from).is_file():
-        raise InputError(f"load_from: {config.load_from}: no such file")
+from .prepare import check_paths, prepare_config
+from .runner import unwrap
 
 
 def train(
@@ -106,17 +50,32 @@ def train(
         config.optim_wrapper.type = "AmpOptimWrapper"
     if auto_scale_lr:
         config.auto_scale_lr.enable = True
-    config.resume = bool(resume)
-    if resume and resume is not True:
-        config.load_from = str(resume)
-        if not Path(resume).is_file():
-            raise InputError(f"--resume {resume}: no such file; leave it empty to take the newest of the run")
+    checkpoint = _checkpoint_to_resume(config, resume)
+    config.resume = checkpoint is not None
+    if checkpoint is not None:
+        config.load_from = checkpoint
     check_paths(config, "train", "val")
-    if config.resume or config.get("load_from"):
+    if config.get("load_from"):
         config.model.network.backbone.weights = None  # the checkpoint has them
     runner = _build_runner(config)
+    if resume and checkpoint is None:
+        runner.logger.info(
+            f"--resume: no checkpoint in {config.work_dir} yet, the run starts from the beginning"
+        )
     runner.train()
     return runner
+
+
+def _checkpoint_to_resume(config: Config, resume: bool | str | Path) -> str | None:
+    """The newest checkpoint of the work directory, or the given one; None to start from the beginning."""
+    if not resume:
+        return None
+    if resume is True:
+        newest = find_latest_checkpoint(config.work_dir)
+        return newest if newest and Path(newest).is_file() else None
+    if not Path(resume).is_file():
+        raise InputError(f"--resume {resume}: no such file; leave it empty to take the newest of the run")
+    return str(resume)
 
 
 def evaluate(
@@ -148,9 +107,22 @@ def evaluate(
     if out is not None:
         config.test_evaluator.outfile = str(out)
     runner = _build_runner(config)
-    report = load_checkpoint(runner.model.network, checkpoint, strict=True, quiet=True)
+    file = read_checkpoint(checkpoint)
+    report = load_state(unwrap(runner.model).network, file, str(checkpoint), strict=True)
     runner.logger.info(f"\n{report}")
+    _check_same_classes(
+        Categories.from_metadata(file.metadata), runner.test_loop.dataloader.dataset.categories, checkpoint
+    )
     return runner.test()
+
+
+def _check_same_classes(trained: Categories | None, tested: Categories, checkpoint: str | Path) -> None:
+    """Labels have to mean the same in the checkpoint and in the test set; a checkpoint may not say."""
+    if trained is not None and trained.names != tested.names:
+        raise InputError(
+            f"checkpoint {checkpoint} was trained on the classes {trained.names}, the test set has "
+            f"{tested.names}: AP would be of no use. Give the test file the same categories in the same order"
+        )
 
 
 def _build_runner(config: Config) -> Runner:
@@ -158,43 +130,16 @@ def _build_runner(config: Config) -> Runner:
     init_default_scope("detr_kit")
     config.experiment_name = config.get("experiment_name") or Path(config.work_dir).name
     logging.getLogger("matplotlib").setLevel(logging.WARNING)
-    return RUNNERS.get(config.get("runner_type", "DetectionRunner")).from_cfg(config)
+    _start_processes_without_gpu(config.launcher)
+    try:
+        return RUNNERS.get(config.get("runner_type", "DetectionRunner")).from_cfg(config)
+    except InputError:
+        raise
+    except (ValueError, TypeError) as error:  # mmengine's own words for settings that contradict each other
+        raise InputError(f"config {config.filename}: {error}") from error
 
 
-def _check_options(config: Config, options: Mapping[str, Any], name: str) -> None:
-    """An override has to reach a section that exists; otherwise it would change nothing, silently."""
-    for key in options:
-        parts = key.split(".")
-        node: Any = config.to_dict()
-        for depth, part in enumerate(parts[:-1], start=1):
-            if isinstance(node, Sequence) and not isinstance(node, str) and part.isdigit():
-                node = node[int(part)] if int(part) < len(node) else None
-            else:
-                node = node.get(part) if isinstance(node, Mapping) else None
-            if node is None:
-                raise InputError(f"option {key}: config {name} has no {'.'.join(parts[:depth])!r}")
-
-
-def _apply_data_root(config: Config) -> None:
-    for split in ("train", "val", "test"):
-        loader = config.get(f"{split}_dataloader")
-        if loader is not None and loader.dataset.type == "CocoDataset":
-            loader.dataset.setdefault("data_root", config.get("data_root", ""))
-
-
-def _adapt_to_machine(config: Config) -> None:
-    """What depends on the machine rather than on the experiment."""
-    if not torch.cuda.is_available():
-        config.env_cfg.dist_cfg.backend = "gloo"
-    for split in ("train", "val", "test"):
-        loader = config.get(f"{split}_dataloader")
-        if loader is not None:
-            loader.setdefault("pin_memory", torch.cuda.is_available())
-            loader.num_workers = min(loader.get("num_workers", 0), os.cpu_count() or 1)
-            if not loader.num_workers:
-                loader.persistent_workers = False
-    if find_spec("tensorboard") is None:
-        return
-    backends = config.visualizer.setdefault("vis_backends", [])
-    if not any(backend.type == "TensorboardVisBackend" for backend in backends):
-        backends.append(dict(type="TensorboardVisBackend"))
+def _start_processes_without_gpu(launcher: str) -> None:
+    """mmengine's launchers ask for a GPU whatever the backend; on a CPU the group is made here."""
+    if launcher == "pytorch" and not torch.cuda.is_available() and not dist.is_initialized():
+        dist.init_process_group("gloo")

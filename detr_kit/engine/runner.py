@@ -5,18 +5,22 @@ from __future__ import annotations
 import logging
 import platform
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from mmengine.logging import MMLogger
+from mmengine.model import MMDistributedDataParallel
 from mmengine.runner import Runner
+from torch import nn
 
 from .. import __version__
-from ..checkpoints import load_checkpoint
+from ..checkpoints import load_checkpoint, read_checkpoint
 from ..errors import InputError
 from ..registry import RUNNERS
 from .data_check_hook import DataCheckHook
+from .finite_loss_hook import FiniteLossHook
 from .plain_checkpoint_hook import PlainCheckpointHook
+from .trainable_detector import TrainableDetector
 
 _NOISE = ('"FileClient" will', '"HardDiskBackend" is', "Distributed training is not used", "Hooks will be")
 
@@ -32,9 +36,10 @@ class DetectionRunner(Runner):
     _has_loaded: bool
 
     def register_hooks(self, default_hooks: dict | None = None, custom_hooks: list | None = None) -> None:
-        """The config's hooks, and two that no config can do without."""
+        """The config's hooks, and three that no config can do without."""
         super().register_hooks(default_hooks, custom_hooks)
         self.register_hook(DataCheckHook(), priority="VERY_HIGH")
+        self.register_hook(FiniteLossHook(), priority="VERY_HIGH")
         self.register_hook(PlainCheckpointHook(), priority="LOWEST")
 
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
@@ -58,15 +63,56 @@ class DetectionRunner(Runner):
         if self._has_loaded or self._resume or self._load_from is None:
             super().load_or_resume()
             return
-        model = self.model.module if hasattr(self.model, "module") else self.model
+        model = unwrap(self.model)
         categories = getattr(self.train_loop.dataloader.dataset, "categories", None)
         names = categories.names if categories else None
         report = load_checkpoint(model.network, self._load_from, class_names=names, quiet=True)
         self.logger.info(f"weights to start from:\n{report}")
         self._has_loaded = True
 
+    def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
+        """Go on with a training checkpoint; what another run kept as its best is left alone."""
+        super().resume(filename, *args, **kwargs)
+        best = self.message_hub.runtime_info.get("best_ckpt")
+        if best is not None and Path(best).resolve().parent != Path(self.work_dir).resolve():
+            for key in ("best_ckpt", "best_score"):
+                self.message_hub.runtime_info.pop(key, None)
+        wanted = self.cfg.optim_wrapper.optimizer.lr
+        resumed = self.optim_wrapper.param_groups[0].get("initial_lr", wanted)
+        if abs(resumed - wanted) > 1e-9:
+            self.logger.warning(
+                f"resumed with the checkpoint's learning rate {resumed}; the config's {wanted} is not used. "
+                "To start anew from these weights set load_from instead"
+            )
+
     def load_checkpoint(self, filename: str, *args: Any, **kwargs: Any) -> dict:
-        """Read a training checkpoint of this project, with torch's safe loader."""
-        if not Path(filename).is_file():
-            raise InputError(f"checkpoint {filename}: no such file to resume from")
+        """Read a training checkpoint of this project, with torch's safe loader.
+
+        Raises:
+            InputError: not one, or of a model of another shape.
+        """
+        state = read_checkpoint(filename).state_dict
+        own = unwrap(self.model).state_dict()
+        if not any(key.startswith("network.") for key in state):
+            raise InputError(
+                f"checkpoint {filename}: these are weights, not a training checkpoint that can be resumed; "
+                "set load_from to start from them"
+            )
+        wrong = [key for key in own if key not in state or state[key].shape != own[key].shape]
+        if wrong:
+            raise InputError(
+                f"checkpoint {filename}: {len(wrong)} tensors are not those of this config's model (first: "
+                f"{wrong[0]}); resume with the config it was trained with, or set load_from to fine-tune"
+            )
         return super().load_checkpoint(filename, *args, **kwargs)
+
+    def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
+        """Distributed training on a CPU has no device ids; mmengine gives it some."""
+        if not self.distributed or torch.cuda.is_available():
+            return super().wrap_model(model_wrapper_cfg, model)
+        return MMDistributedDataParallel(model, broadcast_buffers=False)
+
+
+def unwrap(model: nn.Module) -> TrainableDetector:
+    """The model inside DistributedDataParallel, or the model itself."""
+    return cast(TrainableDetector, model.module if isinstance(model, MMDistributedDataParallel) else model)

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from mmengine.model import BaseDataPreprocessor, BaseModel
+from torch import nn
 
 from ..data.normalize import drop_mask_without_padding, normalize_batch
 from ..registry import MODELS, build
@@ -35,7 +36,7 @@ class TrainableDetector(BaseModel):
         self, network: dict[str, Any], criterion: dict[str, Any], postprocessor: dict[str, Any]
     ) -> None:
         super().__init__(data_preprocessor=BatchPreprocessor())
-        self.network = build(network, MODELS)
+        self.network: nn.Module = build(network, MODELS)
         self.criterion = build(criterion, MODELS)
         self.postprocessor = build(postprocessor, MODELS)
 

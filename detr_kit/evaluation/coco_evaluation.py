@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import copy
 import io
+import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,13 +58,21 @@ def _percent(value: float) -> str:
 
 
 def load_ground_truth(path: str | Path) -> COCO:
-    """A COCO annotation file for the metric; `area`, `iscrowd` and `info` are filled in where missing."""
+    """A COCO annotation file for the metric.
+
+    Annotations are numbered anew, from 1: pycocotools marks a match by its id, so an id of 0 counts as no
+    match and a repeated one as the same object. `area` and `iscrowd` are filled in where missing or null.
+    """
+    data = json.loads(Path(path).read_text(encoding="utf-8"))
+    for number, annotation in enumerate(data["annotations"], start=1):
+        annotation["id"] = number
+        annotation["iscrowd"] = int(annotation.get("iscrowd") or 0)
+        if annotation.get("area") is None:
+            annotation["area"] = annotation["bbox"][2] * annotation["bbox"][3]
+    coco = COCO()
+    coco.dataset = {"info": {}, **data}
     with contextlib.redirect_stdout(io.StringIO()):
-        coco = COCO(str(path))
-        for annotation in coco.dataset.get("annotations", []):
-            annotation.setdefault("iscrowd", 0)
-            annotation.setdefault("area", annotation["bbox"][2] * annotation["bbox"][3])
-        coco.dataset.setdefault("info", {})
+        coco.createIndex()
     return coco
 
 
@@ -71,7 +81,8 @@ def to_coco_detections(
 ) -> list[dict[str, float | int | list[float]]]:
     """Detections in COCO's result format: the data set's category ids, boxes as x, y, width, height.
 
-    Labels that stand for no category of the data set are left out.
+    Labels that stand for no category of the data set are left out, and so is what is not finite: to
+    pycocotools a box of NaN overlaps with everything.
     """
     used = set(categories.label_of_id.values())
     boxes = prediction.boxes.clone()
@@ -80,7 +91,7 @@ def to_coco_detections(
     return [
         {"image_id": image_id, "category_id": categories.ids[label], "bbox": box, "score": score}
         for score, label, box in rows
-        if label in used
+        if label in used and math.isfinite(score + sum(box))
     ]
 
 
@@ -97,13 +108,15 @@ def evaluate_detections(
         image_ids: images to evaluate; all of the ground truth by default, those without a detection included.
 
     Raises:
-        InputError: a detection of an image that is not in the ground truth.
+        InputError: a detection of an image that is not in the ground truth, or one that is not finite.
     """
     coco = ground_truth if isinstance(ground_truth, COCO) else load_ground_truth(ground_truth)
     known = set(coco.getImgIds())
     stray = next((d["image_id"] for d in detections if d["image_id"] not in known), None)
     if stray is not None:
         raise InputError(f"detections: image_id={stray} is not in the ground truth; is it another split?")
+    if not all(math.isfinite(d["score"] + sum(d["bbox"])) for d in detections):
+        raise InputError("detections: a box or score is not finite; the network has diverged")
     with contextlib.redirect_stdout(io.StringIO()):
         results = coco.loadRes(copy.deepcopy(list(detections))) if detections else _no_results(coco)
         evaluation = COCOeval(coco, results, "bbox")
@@ -129,7 +142,8 @@ def _per_class(coco: COCO, evaluation: COCOeval) -> dict[str, dict[str, float]]:
     for index, category in enumerate(map(int, evaluation.params.catIds)):
         of_class = precision[:, :, index, 0, -1]
         annotations = coco.getAnnIds(evaluation.params.imgIds, [category], iscrowd=False)
-        rows[coco.loadCats(category)[0]["name"]] = {
+        name = coco.loadCats(category)[0]["name"]
+        rows[name if name not in rows else f"{name} (id {category})"] = {
             "AP": _mean(of_class),
             "AP50": _mean(of_class[0]),
             "boxes": float(len(annotations)),

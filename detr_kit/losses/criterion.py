@@ -9,10 +9,11 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.ops import box_convert, generalized_box_iou_loss, sigmoid_focal_loss
+from torchvision.ops import box_convert, sigmoid_focal_loss
 
 from ..registry import MODELS
 from ..structures import DetectorOutput, Target
+from .giou import generalized_iou
 from .matcher import HungarianMatcher, Matches
 from .targets import PaddedTargets
 
@@ -123,10 +124,10 @@ class SetCriterion(nn.Module):
         predicted = boxes[match.image, match.query]
         wanted = targets.boxes[match.image, match.target]
         l1 = F.l1_loss(predicted, wanted, reduction="sum")
-        giou = generalized_box_iou_loss(
-            box_convert(predicted, "cxcywh", "xyxy"), box_convert(wanted, "cxcywh", "xyxy"), reduction="sum"
+        giou = generalized_iou(
+            box_convert(predicted, "cxcywh", "xyxy"), box_convert(wanted, "cxcywh", "xyxy")
         )
-        return l1 / num_boxes, giou / num_boxes
+        return l1 / num_boxes, (1 - giou).sum() / num_boxes
 
 
 def _stack(layers: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:

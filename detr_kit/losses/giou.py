@@ -1,26 +1,34 @@
-"""Generalised IoU of every pair of two sets of boxes, batched."""
+"""Generalised IoU, of boxes side by side or of every pair."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
+_EPS = 1e-12  # keeps 0 / 0 out; a pixel of a 4000 × 4000 image has an area of 6e-8
+
 
 def pairwise_generalized_iou(a: Tensor, b: Tensor) -> Tensor:
-    """GIoU (Rezatofighi et al. 2019); torchvision.ops.generalized_box_iou with leading batch dimensions.
+    """`generalized_iou` of every pair: a (…, N, 4), b (…, M, 4) -> (…, N, M)."""
+    return generalized_iou(a[..., :, None, :], b[..., None, :, :])
+
+
+def generalized_iou(a: Tensor, b: Tensor) -> Tensor:
+    """GIoU of boxes side by side (Rezatofighi et al. 2019).
+
+    torchvision's generalized_box_iou_loss adds 1e-7 to its denominators, which is much for small boxes in
+    normalised coordinates: a perfect box of one pixel in 1333 × 800 would cost 0.1.
 
     Args:
-        a: (…, N, 4) xyxy; b: (…, M, 4) xyxy.
+        a, b: (…, 4) xyxy, broadcast against each other.
 
     Returns:
-        (…, N, M) in [-1, 1]; finite also for boxes without area.
+        (…) in [-1, 1]; finite also for boxes without area.
     """
-    a, b = a[..., :, None, :], b[..., None, :, :]
     area_a = (a[..., 2] - a[..., 0]) * (a[..., 3] - a[..., 1])
     area_b = (b[..., 2] - b[..., 0]) * (b[..., 3] - b[..., 1])
     inner = (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])).clamp(min=0)
     outer = (torch.maximum(a[..., 2:], b[..., 2:]) - torch.minimum(a[..., :2], b[..., :2])).clamp(min=0)
     intersection, hull = inner.prod(-1), outer.prod(-1)
     union = area_a + area_b - intersection
-    tiny = torch.finfo(union.dtype).tiny  # keeps 0 / 0 out without touching any real box
-    return intersection / union.clamp(min=tiny) - (hull - union) / hull.clamp(min=tiny)
+    return intersection / union.clamp(min=_EPS) - (hull - union) / hull.clamp(min=_EPS)
