@@ -275,13 +275,16 @@ DETR_KIT_INLINE void scatter(const Corners<A>& corners, const T* value, const T*
       A* grad_row = grad_value + corners.offset[c][k];
       const A weight = corners.weight[c][k];
       Vector<A, N> sum = gradient[0] * load<N>(row);
-      store(grad_row, load<N>(grad_row) + weight * gradient[0]);
 #pragma GCC unroll 8
-      for (int v = 1; v < kVectors; ++v) {
-        sum += gradient[v] * load<N>(row + v * N);
-        store(grad_row + v * N, load<N>(grad_row + v * N) + weight * gradient[v]);
-      }
+      for (int v = 1; v < kVectors; ++v) sum += gradient[v] * load<N>(row + v * N);
       product[c][k] = sum;
+      // A corner outside the map points at row 0, which may be another task's: adding a zero there would
+      // undo what that task adds at the same moment.
+      if (weight != 0) {
+#pragma GCC unroll 8
+        for (int v = 0; v < kVectors; ++v)
+          store(grad_row + v * N, load<N>(grad_row + v * N) + weight * gradient[v]);
+      }
     }
   }
   for (int c = 0; c < 4; ++c) {
