@@ -9,7 +9,7 @@ DEMO_DIR ?= work_dirs/demo
 .PHONY: help install demo test lint types pytest sanitize clean
 
 help:
-	@echo "make demo   train, evaluate and draw the small demo detector (about 10 minutes on 2 cores)"
+	@echo "make demo   train, evaluate and draw the small demo detector (about 8 minutes on 2 cores)"
 	@echo "make test   ruff, mypy and pytest"
 	@echo "make sanitize  the native op's tests under the address and undefined-behaviour sanitizers"
 	@echo "make clean  remove .venv, caches and the demo's output"

@@ -42,7 +42,7 @@ def run_demo(folder: str | Path, epochs: int | None = None) -> int:
 
     detector = Detector(CONFIG, checkpoint, device="cpu")
     images = sorted((folder / "data" / "val").glob("*.png"))[:12]
-    pictures = [_enlarged(detections) for detections in detector(images, score_threshold=0.5)]
+    pictures = [_enlarged(detections) for detections in detector(images, score_threshold=0.3)]
     image_grid(pictures, columns=4).save(folder / "detections.png")
     draw_curves(folder / "run", folder / "curves.png")
     minutes = (time.perf_counter() - start) / 60
