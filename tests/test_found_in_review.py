@@ -222,8 +222,7 @@ def test_two_processes_train_and_test_on_the_cpu(shapes, tmp_path):
             "torch.distributed.run",
             "--nproc-per-node",
             "2",
-            "--master-port",
-            "29517",
+            "--standalone",
         ]
         options = ["--launcher", "pytorch", "--cfg-options", f"data_root={shapes}", "train_cfg.max_epochs=1"]
         return subprocess.run(
