@@ -70,7 +70,7 @@ class Detector:
         try:
             found = detect_format(strip_wrapper(file.state_dict)).architecture
             config = _config(model, found)
-            network = _network(model, config, found, file.metadata)
+            network = _network(model, config, found, file)
         except InputError as error:
             raise InputError(f"checkpoint {checkpoint}: {error}") from error
         load_state(network, file, str(checkpoint), strict=True)
@@ -179,12 +179,11 @@ def _config(model: str | Path | Config | None, found: Architecture) -> Config:
 
 
 def _network(
-    model: str | Path | Config | None, config: Config, found: Architecture, metadata: dict[str, Any]
+    model: str | Path | Config | None, config: Config, found: Architecture, file: CheckpointFile
 ) -> nn.Module:
     if model is not None:
         return build_network(config, num_classes=found.num_classes, num_queries=found.num_queries)
-    known = {key: metadata[key] for key in ("num_heads", "num_queries", "dilation") if key in metadata}
-    return build(found.network_config(**known), MODELS)
+    return build(found.network_config(**file.network_hints), MODELS)
 
 
 def _categories(num_classes: int, file: CheckpointFile, names: Sequence[str] | None) -> Categories:

@@ -16,7 +16,7 @@ from ..registry import MODELS, build
 from ..structures import DetectorOutput
 from .architecture import Architecture
 from .convert import conversion_notes, convert_state_dict, detect_format
-from .files import CheckpointFile, read_checkpoint, write_checkpoint
+from .files import read_checkpoint, write_checkpoint
 from .huggingface import model_config
 from .load import categories_of, strip_wrapper
 
@@ -112,14 +112,11 @@ def verify_conversion(
 def _network_of(path: str | Path, dilation: bool) -> nn.Module:
     file = read_checkpoint(path)
     state = strip_wrapper(file.state_dict)
-    network = build(_network_config(file, detect_format(state).architecture, dilation), MODELS)
+    hints = file.network_hints
+    hints["dilation"] = dilation or hints.get("dilation", False)
+    network = build(detect_format(state).architecture.network_config(**hints), MODELS)
     network.load_state_dict(convert_state_dict(state), strict=True)
     return network.eval()
-
-
-def _network_config(file: CheckpointFile, architecture: Architecture, dilation: bool) -> dict:
-    known = {key: file.metadata[key] for key in ("num_heads", "num_queries") if key in file.metadata}
-    return architecture.network_config(dilation=dilation or bool(file.metadata.get("dilation")), **known)
 
 
 def _rows_of(logits: Tensor, classes: str) -> Tensor:

@@ -35,6 +35,12 @@ class CheckpointFile:
     state_dict: dict[str, Tensor]
     metadata: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def network_hints(self) -> dict[str, Any]:
+        """What the file says that weights do not, as `Architecture.network_config` takes it."""
+        keys = ("num_heads", "num_queries", "dilation")
+        return {key: self.metadata[key] for key in keys if key in self.metadata}
+
 
 def read_checkpoint(path: str | Path) -> CheckpointFile:
     """Read .pth, .pt, .bin, .safetensors, or a folder written by transformers' save_pretrained.

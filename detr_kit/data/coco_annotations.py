@@ -84,10 +84,10 @@ def read_coco_annotations(path: str | Path) -> CocoAnnotations:
     check(lambda i: labels[i] not in known_categories, "category_id", labels, "no category has this id")
     check(lambda i: not _four_numbers(raw_boxes[i]), "bbox", raw_boxes, "it must be [x, y, width, height]")
     xywh = np.array(raw_boxes, dtype=np.float64).reshape(-1, 4)
-    finite = [bool(row.all()) for row in np.isfinite(xywh)]
+    finite = np.asarray(np.isfinite(xywh).all(axis=1))
     check(lambda i: not finite[i], "bbox", raw_boxes, "not finite; correct or remove the box")
-    negative = [bool((size < 0).any()) for size in xywh[:, 2:]]
-    check(lambda i: negative[i], "bbox", raw_boxes, "negative size; correct or remove the box")
+    negative = np.asarray((xywh[:, 2:] < 0).any(axis=1))
+    check(lambda i: bool(negative[i]), "bbox", raw_boxes, "negative size; correct or remove the box")
 
     owner = np.array([index_of[o] for o in owners], dtype=np.int64)
     size_array = np.array(sizes, dtype=np.int32).reshape(-1, 2)

@@ -39,7 +39,7 @@ class CocoMetric(BaseMetric):
         if categories is None:
             raise InputError("CocoMetric: the data set does not say what its classes are; use CocoDataset")
         for target, prediction in zip(data_batch.targets, data_samples, strict=True):
-            cpu = Prediction(*(tensor.float().cpu() for tensor in prediction[:1]), *_cpu(prediction[1:]))
+            cpu = Prediction(*(part.cpu() for part in prediction))
             self.results.append((target.image_id, to_coco_detections(cpu, target.image_id, categories)))
 
     def compute_metrics(self, results: list[tuple[int, list[dict[str, Any]]]]) -> dict[str, float]:
@@ -54,7 +54,3 @@ class CocoMetric(BaseMetric):
         if self.outfile is not None:
             logger.info(f"{len(detections)} detections written to {self.outfile}")
         return result.figures
-
-
-def _cpu(tensors: Sequence[Any]) -> list[Any]:
-    return [tensor.cpu() for tensor in tensors]

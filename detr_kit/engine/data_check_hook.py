@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from mmengine.hooks import Hook
 from torch.utils.data import DataLoader
 
 from ..categories import Categories
 from ..errors import InputError
+from .trainable_detector import unwrap
 
 
 class DataCheckHook(Hook):
@@ -45,8 +46,7 @@ def _check(runner: Any, dataloader: DataLoader, split: str) -> Categories | None
     if categories is None:
         return None
     runner.logger.info(f"{split}: {dataset}, batches of {_batch_size(dataloader)}: {len(dataloader)}")
-    model = runner.model.module if hasattr(runner.model, "module") else runner.model
-    num_classes = model.network.num_classes
+    num_classes = cast(int, unwrap(runner.model).network.num_classes)
     if len(categories) > num_classes:
         raise InputError(
             f"{split} set: {len(categories)} labels, but model.network.num_classes={num_classes}; "

@@ -18,7 +18,7 @@ from ..checkpoints import load_state, read_checkpoint
 from ..errors import InputError
 from ..registry import RUNNERS
 from .prepare import check_paths, prepare_config
-from .runner import unwrap
+from .trainable_detector import unwrap
 
 
 def train(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import platform
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from mmengine.logging import MMLogger
@@ -20,7 +20,7 @@ from ..registry import RUNNERS
 from .data_check_hook import DataCheckHook
 from .finite_loss_hook import FiniteLossHook
 from .plain_checkpoint_hook import PlainCheckpointHook
-from .trainable_detector import TrainableDetector
+from .trainable_detector import unwrap
 
 _NOISE = ('"FileClient" will', '"HardDiskBackend" is', "Distributed training is not used", "Hooks will be")
 
@@ -111,8 +111,3 @@ class DetectionRunner(Runner):
         if not self.distributed or torch.cuda.is_available():
             return super().wrap_model(model_wrapper_cfg, model)
         return MMDistributedDataParallel(model, broadcast_buffers=False)
-
-
-def unwrap(model: nn.Module) -> TrainableDetector:
-    """The model inside DistributedDataParallel, or the model itself."""
-    return cast(TrainableDetector, model.module if isinstance(model, MMDistributedDataParallel) else model)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
-from mmengine.model import BaseDataPreprocessor, BaseModel
+from mmengine.model import BaseDataPreprocessor, BaseModel, MMDistributedDataParallel
 from torch import nn
 
 from ..data.normalize import drop_mask_without_padding, normalize_batch
@@ -58,6 +58,11 @@ class TrainableDetector(BaseModel):
             return self.postprocessor(output, [target.original_size for target in batch.targets])
         losses = self.criterion(output, batch.targets)
         return _one_line(self.criterion.weighted(losses)) | {"class_error": losses["class_error"]}
+
+
+def unwrap(model: nn.Module) -> TrainableDetector:
+    """The model inside DistributedDataParallel, or the model itself."""
+    return cast(TrainableDetector, model.module if isinstance(model, MMDistributedDataParallel) else model)
 
 
 def _one_line(weighted: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
