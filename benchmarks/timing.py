@@ -23,15 +23,25 @@ def reuse_heap() -> None:
 
 
 def interleaved_medians(
-    functions: dict[str, Callable[[], object]], seconds: float = 4.0, at_least: int = 5, at_most: int = 200
+    functions: dict[str, Callable[[], object]],
+    seconds: float = 4.0,
+    at_least: int = 5,
+    at_most: int = 200,
+    before: dict[str, Callable[[], object]] | None = None,
 ) -> dict[str, float]:
-    """Median milliseconds of each function; they take turns, so that a slow spell meets all of them."""
+    """Median milliseconds of each function; they take turns, so that a slow spell meets all of them.
+
+    `before[name]` runs, untimed, ahead of every call of a function: it brings the caches into the state the
+    function meets in real use, or else it profits from (or pays for) what the one before it has touched.
+    """
     times: dict[str, list[float]] = {name: [] for name in functions}
     for function in functions.values():
         function()
     begin = time.perf_counter()
     while len(times[next(iter(times))]) < at_most:
         for name, function in functions.items():
+            if before:
+                before[name]()
             start = time.perf_counter()
             function()
             times[name].append((time.perf_counter() - start) * 1e3)

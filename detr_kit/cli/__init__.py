@@ -1,0 +1,36 @@
+"""The command line: one file for each command, arguments and nothing else."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from .. import __version__
+from ..errors import InputError
+from . import convert, env, predict, test, train
+
+COMMANDS = (train, test, predict, convert, env)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `detr-kit …`; a user's mistake ends with one message and exit code 2.
+
+    A command returns its exit code, or nothing for 0.
+    """
+    parser = argparse.ArgumentParser(prog="detr-kit", description="DETR and Deformable DETR object detection")
+    parser.add_argument("--version", action="version", version=f"detr-kit {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for command in COMMANDS:
+        command.add_command(commands)
+    options = parser.parse_args(arguments)
+    try:
+        return options.run(options) or 0
+    except InputError as error:
+        # A worker process hands its error over inside a traceback: the message is its last part.
+        message = str(error).rsplit("InputError: ", 1)[-1].strip()
+        print(f"error: {message}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
