@@ -68,7 +68,7 @@ def make_inputs(levels: list[tuple[int, int]], queries: int | None, local: bool)
     }
 
 
-def measure(name: str, local: bool, backward: bool, seconds: float) -> dict[str, float]:
+def measure(name: str, local: bool, backward: bool, seconds: float, warm: bool) -> dict[str, float]:
     levels, queries = CASES[name]
     inputs = make_inputs(levels, queries, local)
     classical = [inputs[k] for k in ("value", "sampling_locations", "attention_weights")]
@@ -102,7 +102,8 @@ def measure(name: str, local: bool, backward: bool, seconds: float) -> dict[str,
         def write_value() -> None:
             leaves[0].detach().copy_(arguments[0])
 
-        return (both if backward else forward), write_value
+        call = both if backward else forward
+        return call, call if warm else write_value
 
     # In a network the value projection has just written `value`: each side starts with caches in that state.
     pairs = {key: runner(*run) for key, run in runs.items()}
@@ -123,6 +124,9 @@ def main() -> None:
     parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES))
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--seconds", type=float, default=4.0, help="for each line of the table")
+    parser.add_argument(
+        "--warm", action="store_true", help="let each call follow one of the same, not the writing of value"
+    )
     parser.add_argument("--out", type=Path, help="JSON file")
     arguments = parser.parse_args()
     load = os.getloadavg()[0]
@@ -137,7 +141,7 @@ def main() -> None:
             for threads in arguments.threads:
                 for backward in (False, True):
                     torch.set_num_threads(threads)
-                    times = measure(name, local, backward, arguments.seconds)
+                    times = measure(name, local, backward, arguments.seconds, arguments.warm)
                     row = {
                         "case": name,
                         "locations": "local" if local else "uniform",

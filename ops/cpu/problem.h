@@ -29,7 +29,7 @@ struct Problem {
 
   Array value;                      // (B, S, M, D) or (B, M, S, D), as the strides say
   int64_t row_stride, head_stride;  // of value and grad_value, in elements
-  int64_t query_group;              // queries that stay together, see Cursor in kernels.h
+  int64_t query_group;              // queries that stay together, see Cursor in walk.h
 
   Array coordinates;  // (B, Q, M, L, P, 2): sampling locations in [0, 1], or sampling offsets with a reference
   Array weights;      // (B, Q, M, L, P): attention weights, or logits with a reference
