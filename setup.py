@@ -154,6 +154,7 @@ setup(
         "detr_kit._configs",
         "detr_kit._configs._base_",
     ],
+    package_data={"detr_kit": ["_weights/*.safetensors"]},
     package_dir={"detr_kit._configs": "configs", "detr_kit._configs._base_": "configs/_base_"},
     ext_modules=native(),
     cmdclass={"build_ext": BuildNative},

@@ -45,7 +45,7 @@ class Detector:
         model: a config's name or path, of the checkpoint's architecture. None finds it by the weights, where
             they are of one of the papers' variants (DC5 leaves no trace in weights and has to be named).
         checkpoint: .pth or .safetensors of any known format, or a transformers folder. Classes are read
-            from it.
+            from it. "builtin" is the small one inside the package, which finds coloured shapes.
         device: "cpu", "cuda", …; by default a GPU where there is one.
         class_names: the classes, for a checkpoint that does not name them.
 
@@ -67,6 +67,7 @@ class Detector:
         if not checkpoint:
             raise InputError("Detector: give a checkpoint; without one the network knows nothing")
         file = read_checkpoint(checkpoint)
+        model = model or file.metadata.get("config")
         try:
             found = detect_format(strip_wrapper(file.state_dict)).architecture
             config = _config(model, found)

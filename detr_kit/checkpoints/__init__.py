@@ -1,5 +1,6 @@
 """Checkpoints of this project and of its peers."""
 
+from .builtin import write_builtin
 from .convert import CheckpointFormat, conversion_notes, convert_state_dict, detect_format
 from .convert_file import ConversionReport, convert_file, verify_conversion
 from .files import CheckpointFile, read_checkpoint, write_checkpoint
@@ -20,5 +21,6 @@ __all__ = [
     "read_checkpoint",
     "strip_wrapper",
     "verify_conversion",
+    "write_builtin",
     "write_checkpoint",
 ]

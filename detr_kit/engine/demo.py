@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ..checkpoints import write_builtin
 from ..data import write_shapes
 from ..detections import Detections
 from ..inference import Detector
@@ -45,11 +46,13 @@ def run_demo(folder: str | Path, epochs: int | None = None) -> int:
     pictures = [_enlarged(detections) for detections in detector(images, score_threshold=0.3)]
     image_grid(pictures, columns=4).save(folder / "detections.png")
     draw_curves(folder / "run", folder / "curves.png")
+    small = folder / f"{CONFIG}.safetensors"
+    write_builtin(small, checkpoint, CONFIG, {key: figures[f"coco/{key}"] for key in ("AP", "AP50")})
     minutes = (time.perf_counter() - start) / 60
     print(
         f"\nheld-out AP {figures['coco/AP']:.3f}, AP50 {figures['coco/AP50']:.3f} after {minutes:.1f} minutes"
     )
-    print(f"checkpoint  {checkpoint}")
+    print(f"checkpoint  {checkpoint}, and in half precision {small}")
     print(f"pictures    {folder / 'detections.png'}, {folder / 'curves.png'}")
     return 0
 
