@@ -34,8 +34,8 @@ class CheckpointFile:
     Attributes:
         state_dict: name -> tensor.
         metadata: class names and category ids under "classes" and "category_ids", and what the weights
-            themselves do not tell ("num_heads", "num_queries", "dilation", or all in one "config", the name of
-            a shipped config), where the file has them.
+            themselves do not tell ("num_heads", "num_queries", "dilation", or "config", the name of a shipped
+            config), where the file has them.
     """
 
     state_dict: dict[str, Tensor]
