@@ -1,0 +1,220 @@
+"""The same schedule here and in transformers: one set of initial weights, batches, optimiser and steps.
+
+python benchmarks/peer_training.py deformable_detr_r50_bccd --data-root ../shared/data/bccd \
+    --backbone ../shared/weights/resnet50_caffe_imagenet_fp16.safetensors --size 240 --epochs 5 --out DIR
+
+transformers knows only ResNets with the stride in the 3 × 3 convolution, so ours is built that way too. Each
+side computes its own loss, weighted as in the paper.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import detr_kit
+from detr_kit.checkpoints import convert_file, write_checkpoint
+from detr_kit.config import read_config
+from detr_kit.data import pad_collate
+from detr_kit.data.normalize import normalize_batch
+from detr_kit.evaluation import evaluate_detections, to_coco_detections
+from detr_kit.registry import DATASETS, MODELS, build
+from detr_kit.structures import DetectorOutput, ImageBatch
+
+
+class Ours(nn.Module):
+    """This project's network and criterion."""
+
+    def __init__(self, network: nn.Module, criterion: nn.Module) -> None:
+        super().__init__()
+        self.network, self.criterion = network, criterion
+
+    def loss(self, batch: ImageBatch) -> Tensor:
+        losses = self.criterion(self.network(batch.images, batch.padding_mask), batch.targets)
+        return sum(self.criterion.weighted(losses).values())
+
+    def detect(self, batch: ImageBatch) -> DetectorOutput:
+        return self.network(batch.images, batch.padding_mask)
+
+
+class Theirs(nn.Module):
+    """transformers' model, with its own loss."""
+
+    def __init__(self, folder: Path, num_queries: int) -> None:
+        super().__init__()
+        from transformers import AutoConfig, AutoModelForObjectDetection
+
+        config = AutoConfig.from_pretrained(folder)
+        config.class_cost, config.auxiliary_loss, config.num_queries = 2, True, num_queries
+        self.network = AutoModelForObjectDetection.from_pretrained(folder, config=config)
+
+    def _run(self, batch: ImageBatch, **labels: Any) -> Any:
+        mask = (~batch.padding_mask).long()
+        return self.network(pixel_values=batch.images, pixel_mask=mask, **labels)
+
+    def loss(self, batch: ImageBatch) -> Tensor:
+        labels = [{"class_labels": t.labels, "boxes": t.boxes} for t in batch.targets]
+        parts = self._run(batch, labels=labels).loss_dict
+        # its own total gives the class term weight 1; the paper, and ours, 2
+        weights = {"loss_ce": 2.0, "loss_bbox": 5.0, "loss_giou": 2.0}
+        return sum(
+            value * weights[name]
+            for key, value in parts.items()
+            if (name := "_".join(key.split("_")[:2])) in weights
+        )
+
+    def detect(self, batch: ImageBatch) -> DetectorOutput:
+        output = self._run(batch)
+        return DetectorOutput(output.logits, output.pred_boxes, [], None)
+
+
+def optimiser(model: nn.Module, lr: float) -> torch.optim.AdamW:
+    """The recipe's three rates; the names of the slow parameters are the same on both sides."""
+    slow = ("backbone", "sampling_offsets", "reference_points")
+    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    return torch.optim.AdamW(
+        [
+            {"params": [p for name, p in named if not any(word in name for word in slow)]},
+            {"params": [p for name, p in named if any(word in name for word in slow)], "lr": 0.1 * lr},
+        ],
+        lr=lr,
+        weight_decay=1e-4,
+    )
+
+
+def batches(dataset: Any, size: int, epoch: int, shuffle: bool) -> list[list[int]]:
+    generator = torch.Generator().manual_seed(epoch)
+    order = (
+        torch.randperm(len(dataset), generator=generator).tolist() if shuffle else list(range(len(dataset)))
+    )
+    groups = [order[i : i + size] for i in range(0, len(order), size)]
+    return [group for group in groups if len(group) == size or not shuffle]
+
+
+def load(dataset: Any, indices: list[int], seed: int) -> ImageBatch:
+    torch.manual_seed(seed)  # the augmentation's numbers: the same for both sides
+    return normalize_batch(pad_collate([dataset[i] for i in indices]))
+
+
+@torch.inference_mode()
+def evaluate(model: Any, dataset: Any, postprocessor: Any, annotations: Path) -> dict[str, float]:
+    model.eval()
+    detections, ids = [], []
+    for indices in batches(dataset, 1, 0, shuffle=False):  # one by one: nothing is padded on either side
+        batch = load(dataset, indices, 0)
+        sizes = [target.original_size for target in batch.targets]
+        for target, found in zip(batch.targets, postprocessor(model.detect(batch), sizes), strict=True):
+            detections += to_coco_detections(found, target.image_id, dataset.categories)
+            ids.append(target.image_id)
+    return evaluate_detections(annotations, detections, ids).figures
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("config", help="name of a Deformable DETR config")
+    parser.add_argument("--data-root", required=True, type=Path)
+    parser.add_argument("--backbone", help="ImageNet weights for both")
+    parser.add_argument("--size", type=int, help="side of the images, instead of the config's sizes")
+    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--steps", type=int, help="stop after so many steps")
+    parser.add_argument("--batch-size", type=int, default=2)
+    parser.add_argument("--lr", type=float, default=2e-4)
+    parser.add_argument("--sides", nargs="+", default=["ours", "transformers"])
+    parser.add_argument("--out", type=Path, required=True, help="folder for results.json and curves.png")
+    arguments = parser.parse_args()
+
+    config = read_config(arguments.config)
+    config.model.network.backbone.update(style="pytorch", weights=arguments.backbone)
+    if arguments.size is not None:
+        resize = dict(type="ResizeShortestSide", sizes=[arguments.size], max_size=2 * arguments.size)
+        flips = [dict(type="RandomHorizontalFlip", p=0.5), dict(type="RandomVerticalFlip", p=0.5)]
+        config.train_dataloader.dataset.transforms = [*flips, resize]
+        config.val_dataloader.dataset.transforms = [resize]
+    for loader in (config.train_dataloader, config.val_dataloader):
+        loader.dataset.data_root = str(arguments.data_root)
+    train = DATASETS.build(config.train_dataloader.dataset)
+    held_out = DATASETS.build(config.val_dataloader.dataset)
+    postprocessor = build(config.model.postprocessor.to_dict(), MODELS)
+    annotations = arguments.data_root / config.val_dataloader.dataset.annotations
+
+    torch.manual_seed(0)
+    network = detr_kit.build_network(config)
+    models: dict[str, Any] = {}
+    if "ours" in arguments.sides:
+        models["ours"] = Ours(network, build(config.model.criterion.to_dict(), MODELS))
+    if "transformers" in arguments.sides:
+        with tempfile.TemporaryDirectory() as folder:
+            write_checkpoint(
+                f"{folder}/start.safetensors", network.state_dict(), train.categories.to_metadata()
+            )
+            convert_file(f"{folder}/start.safetensors", "huggingface", f"{folder}/start")
+            models["transformers"] = Theirs(Path(folder) / "start", network.num_queries)
+
+    results: dict[str, Any] = {}
+    for side, model in models.items():
+        adam = optimiser(model, arguments.lr)
+        schedule = [
+            (epoch, indices)
+            for epoch in range(arguments.epochs)
+            for indices in batches(train, arguments.batch_size, epoch, shuffle=True)
+        ]
+        schedule = schedule[: arguments.steps]
+        drop = int(0.8 * len(schedule))
+        losses, seconds, curve = [], 0.0, []
+        for step, (epoch, indices) in enumerate(schedule):
+            batch = load(train, indices, step)
+            for group in adam.param_groups:
+                group.setdefault("full", group["lr"])
+                group["lr"] = group["full"] * min(1, (step + 1) / 100) * (0.1 if step >= drop else 1)
+            model.train()
+            torch.manual_seed(step)  # dropout
+            begin = time.perf_counter()
+            loss = model.loss(batch)
+            adam.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], 0.1)
+            adam.step()
+            seconds += time.perf_counter() - begin
+            losses.append(float(loss))
+            last = step + 1 == len(schedule)
+            if last or schedule[step + 1][0] != epoch:
+                figures = evaluate(model, held_out, postprocessor, annotations)
+                point = {"step": step + 1, "seconds": round(seconds, 1)}
+                point |= {"AP": figures["AP"], "AP50": figures["AP50"]}
+                curve.append(point | {"loss": sum(losses[-50:]) / len(losses[-50:])})
+                print(side, curve[-1], flush=True)
+        results[side] = {"curve": curve, "losses": losses, "seconds": seconds}
+
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    settings = {key: str(value) for key, value in vars(arguments).items()}
+    machine = {"torch": torch.__version__, "threads": torch.get_num_threads(), "load": os.getloadavg()[0]}
+    text = json.dumps({"settings": settings, "machine": machine, "results": results}, indent=1)
+    (arguments.out / "results.json").write_text(text + "\n")
+    draw(results, arguments.out / "curves.png")
+
+
+def draw(results: dict[str, Any], path: Path) -> None:
+    import matplotlib.pyplot as plt
+
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4))
+    for side, result in results.items():
+        steps, aps = zip(*((point["step"], point["AP"]) for point in result["curve"]), strict=True)
+        left.plot(steps, aps, marker="o", label=side)
+        right.plot([point["seconds"] / 60 for point in result["curve"]], aps, marker="o", label=side)
+    left.set(xlabel="steps", ylabel="AP on the held-out set")
+    right.set(xlabel="minutes of training steps", ylabel="AP on the held-out set")
+    left.legend()
+    figure.tight_layout()
+    figure.savefig(path, dpi=120)
+
+
+if __name__ == "__main__":
+    main()
