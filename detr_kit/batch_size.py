@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-# Peak memory a pixel of input while the largest of the papers' networks runs in float32 without gradients,
-# measured with benchmarks/batch_memory.py, with room to spare.
-BYTES_PER_PIXEL = 4000
+# Memory for a pixel of input while a network runs in float32. The papers' networks took 610 bytes at most on
+# a CPU (docs/inference.md); the rest is for the work space of a GPU's convolutions.
+BYTES_PER_PIXEL = 1500
 MOST = 32
 
 

@@ -23,8 +23,10 @@ from .checkpoints.architecture import Architecture
 from .config import read_config
 from .data.normalize import normalize_batch
 from .errors import InputError
+from .explain import Explanation, explain
 from .predictor import Predictor
 from .registry import MODELS, TRANSFORMS, build
+from .sources import Source, load_image
 from .structures import ImageBatch, Prediction
 from .zoo import build_network
 
@@ -84,10 +86,37 @@ class Detector(Predictor):
 
     def predict_batch(self, pixels: Tensor, original_sizes: Sequence[tuple[int, int]]) -> list[Prediction]:
         """See Predictor."""
+        return self.postprocessor(self._run(self._normalise(pixels), None), original_sizes)
+
+    def explain(
+        self, source: Source, detection: int = 0, *, query: int | None = None, bgr: bool = False
+    ) -> Explanation:
+        """Where the network looked for a detection: `.save("why.png")` draws it.
+
+        Args:
+            source: one image, as in `__call__`.
+            detection: which of `detector(source)`, 0 for the best.
+            query: one of the decoder's queries instead.
+            bgr: arrays are BGR.
+
+        Raises:
+            InputError: not an image, or no such detection or query.
+        """
+        image = load_image(source, bgr=bgr)
+        pixels = self.transforms(torch.from_numpy(image).permute(2, 0, 1))[None].to(self.device)
+        return explain(
+            self.network,
+            self.postprocessor,
+            self._normalise(pixels),
+            image,
+            self.class_names,
+            detection,
+            query,
+        )
+
+    def _normalise(self, pixels: Tensor) -> Tensor:
         mask = torch.zeros(len(pixels), *pixels.shape[-2:], dtype=torch.bool, device=pixels.device)
-        images = normalize_batch(ImageBatch(pixels, mask)).images
-        output = self._run(images.to(self.dtype), None)
-        return self.postprocessor(output, original_sizes)
+        return normalize_batch(ImageBatch(pixels, mask)).images.to(self.dtype)
 
 
 def choose_device(device: str | torch.device | None = None) -> torch.device:
