@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor
 
@@ -18,6 +21,7 @@ from .structures import Prediction
 from .visualization import draw_boxes
 
 if TYPE_CHECKING:
+    import pandas
     import supervision
 
 
@@ -55,6 +59,82 @@ class Detections:
         )
         return f"Detections({len(self)} in {self.path or 'image'}: {found}{', …' if len(self) > 5 else ''})"
 
+    def __getitem__(
+        self, index: int | slice | Sequence[int] | Sequence[bool] | np.ndarray | Tensor
+    ) -> Detections:
+        """Some of the detections: one by number, a slice, numbers, or a mask (N,) of True and False.
+
+        Raises:
+            IndexError: no detection has that number, or a mask is not of length N.
+        """
+        if isinstance(index, slice):
+            chosen = torch.arange(len(self))[index]
+        else:
+            chosen = torch.as_tensor(index).reshape(-1)
+            if not chosen.numel():
+                chosen = chosen.long()
+            if chosen.dtype == torch.bool and len(chosen) != len(self):
+                raise IndexError(f"a mask of length {len(chosen)} for {len(self)} detections")
+        return replace(self, boxes=self.boxes[chosen], scores=self.scores[chosen], labels=self.labels[chosen])
+
+    @property
+    def areas(self) -> Tensor:
+        """(N,) area of each box in square pixels."""
+        width, height = (self.boxes[:, 2:] - self.boxes[:, :2]).clamp(min=0).unbind(1)
+        return width * height
+
+    def filter(
+        self,
+        class_names: str | Sequence[str] | None = None,
+        min_score: float | None = None,
+        min_area: float | None = None,
+        max_area: float | None = None,
+    ) -> Detections:
+        """The detections that meet every given condition.
+
+        Args:
+            class_names: one class or several.
+            min_score: in [0, 1].
+            min_area, max_area: of the box, in square pixels.
+
+        Raises:
+            InputError: a class that the detector does not know.
+        """
+        keep = torch.ones(len(self), dtype=torch.bool)
+        if class_names is not None:
+            wanted = {class_names} if isinstance(class_names, str) else set(class_names)
+            unknown = wanted - set(self.categories.names)
+            if unknown:
+                known = ", ".join(self.categories.names)
+                raise InputError(f"class_names: no class {sorted(unknown)[0]!r}; there are {known}")
+            keep &= torch.tensor([name in wanted for name in self.class_names], dtype=torch.bool)
+        if min_score is not None:
+            keep &= self.scores >= min_score
+        if min_area is not None:
+            keep &= self.areas >= min_area
+        if max_area is not None:
+            keep &= self.areas <= max_area
+        return self[keep]
+
+    def crop(self, margin: float = 0.0) -> list[Image.Image]:
+        """What is inside each box, cut out of the original image.
+
+        Args:
+            margin: added on each side, as a share of the box's sides; 0.1 shows a little of the surroundings.
+
+        Returns:
+            One image a detection; at least one pixel, also of a box without area.
+        """
+        image, pieces = Image.fromarray(self.image), []
+        for x0, y0, x1, y1 in self.boxes.tolist():
+            dx, dy = margin * (x1 - x0), margin * (y1 - y0)
+            left = min(max(math.floor(x0 - dx), 0), image.width - 1)
+            top = min(max(math.floor(y0 - dy), 0), image.height - 1)
+            right = min(max(math.ceil(x1 + dx), left + 1), image.width)
+            bottom = min(max(math.ceil(y1 + dy), top + 1), image.height)
+            pieces.append(image.crop((left, top, right, bottom)))
+        return pieces
+
     def plot(self) -> Image.Image:
         """The image with boxes, class names and scores drawn on it."""
         captions = [f"{n} {s:.2f}" for n, s in zip(self.class_names, self.scores.tolist(), strict=True)]
@@ -69,7 +149,7 @@ class Detections:
         path = Path(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self.plot().save(path)
+            self.plot().save(path, quality=92)  # of formats that lose something
         except (ValueError, OSError) as error:
             raise InputError(
                 f"{path}: the picture cannot be written: {error}; try a .png or .jpg name"
@@ -102,6 +182,26 @@ class Detections:
     def to_json(self) -> str:
         """`to_dict` as JSON text."""
         return json.dumps(self.to_dict())
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """A table, one row a detection (extra `pandas`): class_name, score, x0, y0, x1, y1 in pixels, label.
+
+        Raises:
+            InputError: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise InputError("to_pandas needs: pip install 'detr-kit[pandas]'") from error
+        columns = dict(zip(("x0", "y0", "x1", "y1"), self.boxes.reshape(-1, 4).T.numpy(), strict=True))
+        return pandas.DataFrame(
+            {
+                "class_name": self.class_names,
+                "score": self.scores.numpy(),
+                **columns,
+                "label": self.labels.numpy(),
+            }
+        )
 
     def to_supervision(self) -> supervision.Detections:
         """For roboflow's supervision (extra `supervision`); class names are in `.data["class_name"]`.

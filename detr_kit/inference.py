@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import urllib.error
-import urllib.request
-from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, overload
 
-import numpy as np
 import torch
 from mmengine.config import Config
-from PIL import Image, ImageOps
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
@@ -27,18 +21,19 @@ from .checkpoints import (
 )
 from .checkpoints.architecture import Architecture
 from .config import read_config
-from .data.image_io import decode_image, pil_to_rgb, read_image
 from .data.normalize import normalize_batch
-from .detections import Detections
 from .errors import InputError
+from .explain import Explanation, explain
+from .predictor import Predictor
 from .registry import MODELS, TRANSFORMS, build
+from .sources import Source, load_image
 from .structures import ImageBatch, Prediction
 from .zoo import build_network
 
-Source = str | Path | bytes | Image.Image | np.ndarray | Tensor
+HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-class Detector:
+class Detector(Predictor):
     """Finds objects in images.
 
     Args:
@@ -46,10 +41,13 @@ class Detector:
             they are of one of the papers' variants (DC5 leaves no trace in weights and has to be named).
         checkpoint: .pth or .safetensors of any known format, or a transformers folder. Classes are read
             from it. "builtin" is the small one inside the package, which finds coloured shapes.
-        device: "cpu", "cuda", …; by default a GPU where there is one.
+        device: "cpu", "cuda", "mps", …; by default a GPU where there is one.
         class_names: the classes, for a checkpoint that does not name them.
+        half: "bf16" or "fp16" runs the network in half precision; boxes and scores stay float32.
+        compile: compile the network with torch.compile; the first image of a shape then takes long.
 
     Attributes:
+        network: the network, in evaluation mode.
         class_names: the class of each label.
 
     Raises:
@@ -62,8 +60,14 @@ class Detector:
         checkpoint: str | Path = "",
         device: str | torch.device | None = None,
         class_names: Sequence[str] | None = None,
+        *,
+        half: str | None = None,
+        compile: bool = False,
     ) -> None:
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        if half not in (None, *HALF):
+            raise InputError(f"Detector: half={half!r}; it must be 'bf16', 'fp16' or None")
+        self.device = choose_device(device)
+        self.dtype = torch.float32 if half is None else HALF[half]
         if not checkpoint:
             raise InputError("Detector: give a checkpoint; without one the network knows nothing")
         file = read_checkpoint(checkpoint)
@@ -75,93 +79,61 @@ class Detector:
         except InputError as error:
             raise InputError(f"checkpoint {checkpoint}: {error}") from error
         load_state(network, file, str(checkpoint), strict=True)
-        self.network = network.eval().to(self.device)
+        self.network = network.eval().to(self.device, self.dtype)
+        self._run = torch.compile(self.network) if compile else self.network
         self.postprocessor = build(config.model.postprocessor.to_dict(), MODELS)
         self.transforms = _inference_transforms(config)
         self.categories = _categories(found.num_classes, file, class_names)
 
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """The class of each label."""
-        return self.categories.names
+    def predict_batch(self, pixels: Tensor, original_sizes: Sequence[tuple[int, int]]) -> list[Prediction]:
+        """See Predictor."""
+        return self.postprocessor(self._run(self._normalise(pixels), None), original_sizes)
 
-    @overload
-    def __call__(  # type: ignore[overload-overlap]  # a str is a Sequence too
-        self, source: Source, score_threshold: float = ..., *, batch_size: int = ..., bgr: bool = ...
-    ) -> Detections: ...
-    @overload
-    def __call__(
-        self,
-        source: Sequence[Source],
-        score_threshold: float = ...,
-        *,
-        batch_size: int = ...,
-        bgr: bool = ...,
-    ) -> list[Detections]: ...
-    def __call__(
-        self,
-        source: Source | Sequence[Source],
-        score_threshold: float = 0.3,
-        *,
-        batch_size: int = 8,
-        bgr: bool = False,
-    ) -> Detections | list[Detections]:
-        """Detect objects.
-
-        Images of equal size share a batch and nothing is ever padded, so an image's detections do not depend
-        on its neighbours.
+    def explain(
+        self, source: Source, detection: int = 0, *, query: int | None = None, bgr: bool = False
+    ) -> Explanation:
+        """Where the network looked for a detection: `.save("why.png")` draws it.
 
         Args:
-            source: path, URL, encoded bytes, PIL image, array (H, W, 3) or (H, W), tensor (3, H, W); arrays
-                and tensors uint8, or floating point in [0, 1]. A list gives a list.
-            score_threshold: detections below are left out.
-            batch_size: images of equal size to run at once.
-            bgr: arrays are BGR, as OpenCV has them.
+            source: one image, as in `__call__`.
+            detection: which of `detector(source)`, 0 for the best.
+            query: one of the decoder's queries instead.
+            bgr: arrays are BGR.
 
         Raises:
-            InputError: not an image; the message names it.
+            InputError: not an image, or no such detection or query.
         """
-        single = isinstance(source, str | Path | bytes | Image.Image | np.ndarray | Tensor)
-        sources = [source] if single else list(source)  # type: ignore[arg-type]
-        images = [_to_array(item, bgr, f"source[{i}]") for i, item in enumerate(sources)]
-        predictions = self._predict(images, batch_size)
-        results = []
-        for item, image, prediction in zip(sources, images, predictions, strict=True):
-            keep = prediction.scores >= score_threshold
-            scores, labels, boxes = (part[keep] for part in prediction)
-            path = str(item) if isinstance(item, str | Path) else ""
-            results.append(Detections(boxes, scores, labels, self.categories, image, path))
-        return results[0] if single else results
+        image = load_image(source, bgr=bgr)
+        pixels = self.transforms(torch.from_numpy(image).permute(2, 0, 1))[None].to(self.device)
+        return explain(
+            self.network,
+            self.postprocessor,
+            self._normalise(pixels),
+            image,
+            self.class_names,
+            detection,
+            query,
+        )
 
-    @torch.inference_mode()
-    def _predict(self, images: Sequence[np.ndarray], batch_size: int) -> list[Prediction]:
-        inputs = [self.transforms(torch.from_numpy(image).permute(2, 0, 1)) for image in images]
-        by_shape: dict[torch.Size, list[int]] = defaultdict(list)
-        for index, tensor in enumerate(inputs):
-            by_shape[tensor.shape].append(index)
-        predictions: dict[int, Prediction] = {}
-        for indices in by_shape.values():
-            for start in range(0, len(indices), batch_size):
-                chunk = indices[start : start + batch_size]
-                pixels = torch.stack([inputs[i] for i in chunk]).to(self.device)
-                mask = torch.zeros(len(chunk), *pixels.shape[-2:], dtype=torch.bool, device=self.device)
-                batch = normalize_batch(ImageBatch(pixels, mask))
-                output = self.network(batch.images, None)
-                sizes = [(images[i].shape[0], images[i].shape[1]) for i in chunk]
-                for i, prediction in zip(chunk, self.postprocessor(output, sizes), strict=True):
-                    predictions[i] = Prediction(*(part.cpu() for part in prediction))
-        return [predictions[i] for i in range(len(images))]
+    def _normalise(self, pixels: Tensor) -> Tensor:
+        mask = torch.zeros(len(pixels), *pixels.shape[-2:], dtype=torch.bool, device=pixels.device)
+        return normalize_batch(ImageBatch(pixels, mask)).images.to(self.dtype)
 
 
-def picture_names(sources: Sequence[str]) -> list[str]:
-    """A .png name for each source, numbered where files of several folders have the same name."""
-    used: dict[str, int] = defaultdict(int)
-    names = []
-    for source in sources:
-        stem = Path(source).stem
-        used[stem] += 1
-        names.append(f"{stem}.png" if used[stem] == 1 else f"{stem}_{used[stem]}.png")
-    return names
+def choose_device(device: str | torch.device | None = None) -> torch.device:
+    """The named device, or the fastest kind that the machine has: cuda, mps, cpu.
+
+    Raises:
+        InputError: torch knows no such device, or the machine has none.
+    """
+    if device is None:
+        mps = torch.backends.mps.is_available()
+        return torch.device("cuda" if torch.cuda.is_available() else "mps" if mps else "cpu")
+    try:
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"device {device}: {reason}; choose cpu, or leave it out") from error
 
 
 def _inference_transforms(config: Config) -> v2.Transform:
@@ -195,52 +167,3 @@ def _categories(num_classes: int, file: CheckpointFile, names: Sequence[str] | N
         return Categories(tuple(names), numbered.ids)
     known = categories_of(file, num_classes) or numbered
     return Categories(known.names + numbered.names[len(known) :], known.ids + numbered.ids[len(known) :])
-
-
-def _to_array(source: Any, bgr: bool, name: str) -> np.ndarray:
-    """Any source -> (H, W, 3) uint8 RGB."""
-    if isinstance(source, bytes):
-        return decode_image(source, name, apply_orientation=True)
-    if isinstance(source, str | Path):
-        if str(source).startswith(("http://", "https://")):
-            return decode_image(_download(str(source)), str(source), apply_orientation=True)
-        if Path(source).is_dir():
-            raise InputError(f"image {source}: a folder; give a list of the files in it")
-        return read_image(source, apply_orientation=True)
-    if isinstance(source, Image.Image):
-        return pil_to_rgb(ImageOps.exif_transpose(source))
-    if isinstance(source, Tensor):
-        if source.dim() != 3 or source.shape[0] not in (1, 3):
-            raise InputError(f"{name}: a tensor of shape {tuple(source.shape)}; it must be (3, H, W)")
-        source = source.detach().cpu().permute(1, 2, 0).numpy()
-    if isinstance(source, np.ndarray):
-        return _array_to_rgb(source, bgr, name)
-    raise InputError(f"{name}: a {type(source).__name__} is no path, bytes, PIL image, array or tensor")
-
-
-def _array_to_rgb(array: np.ndarray, bgr: bool, name: str) -> np.ndarray:
-    if array.ndim == 2:
-        array = array[..., None]
-    if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or 0 in array.shape:
-        raise InputError(
-            f"{name}: an array of shape {array.shape}; it must be (H, W), (H, W, 3) or (H, W, 4)"
-        )
-    if np.issubdtype(array.dtype, np.floating):
-        if not np.isfinite(array).all() or array.min() < 0 or array.max() > 1:
-            raise InputError(
-                f"{name}: a {array.dtype} array with values outside [0, 1]; give uint8 in 0 … 255 or floats "
-                "in 0 … 1, not normalised"
-            )
-        array = (array * 255).round().astype(np.uint8)
-    elif array.dtype != np.uint8:
-        raise InputError(f"{name}: a {array.dtype} array; it must be uint8, or floating point in [0, 1]")
-    array = array.repeat(3, axis=2) if array.shape[2] == 1 else array[..., :3]
-    return np.ascontiguousarray(array[..., ::-1] if bgr else array)
-
-
-def _download(url: str) -> bytes:
-    try:
-        with urllib.request.urlopen(url, timeout=30) as response:
-            return response.read()
-    except (urllib.error.URLError, OSError, ValueError) as error:
-        raise InputError(f"image {url}: it cannot be fetched: {error}") from error

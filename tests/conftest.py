@@ -9,8 +9,11 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import pytest
 import torch
 
+from detr_kit import Detector
 from detr_kit.data import write_shapes
 from detr_kit.engine import train
+
+from .small_models import CONFIGS, write_small_model
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 TINY = Path(__file__).parent / "configs" / "tiny.py"
@@ -43,3 +46,16 @@ def trained(shapes, tmp_path_factory):
     work_dir = tmp_path_factory.mktemp("run")
     runner = train(TINY, work_dir=work_dir, options={"data_root": str(shapes)})
     return work_dir, runner
+
+
+@pytest.fixture(scope="session", params=CONFIGS)
+def small_model(request, tmp_path_factory):
+    """Config and checkpoint of a small network, of each architecture in turn."""
+    config = CONFIGS[request.param]
+    return config, write_small_model(config, tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="session")
+def small_detector(small_model):
+    """A Detector of the small network."""
+    return Detector(*small_model, device="cpu")

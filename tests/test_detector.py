@@ -123,7 +123,7 @@ def test_a_detection_over_the_rim_or_without_area_can_be_drawn(detector, photo):
     (np.zeros((4, 4, 3), np.int64), "an? int64 array"),
     (torch.zeros(4, 4), r"a tensor of shape \(4, 4\)"),
     ("nowhere.jpg", "nowhere.jpg: No such file"),
-    (".", "a folder; give a list"),
+    (".", "no image there; files must end in one of"),
     ("http://127.0.0.1:9/x.jpg", "it cannot be fetched"),
 ])  # fmt: skip
 def test_what_is_no_image_is_refused(detector, source, message):

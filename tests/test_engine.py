@@ -228,13 +228,14 @@ class TestCommandLine:
         assert main(["train", str(TINY), "--work-dir", str(tmp_path), "--resume", "gone.pth"]) == 2
         assert "gone.pth: no such file" in capsys.readouterr().err
 
-    def test_predict_draws_and_prints(self, trained, shapes, tmp_path, capsys):
+    def test_predict_draws_and_writes_json(self, trained, shapes, tmp_path, capsys):
         image = str(shapes / "val" / "000001.png")
         arguments = ["predict", image, "--model", str(TINY), "--out", str(tmp_path),
-                     "--checkpoint", str(trained[0] / "epoch_2.pth"), "--score-threshold", "0"]  # fmt: skip
+                     "--checkpoint", str(trained[0] / "epoch_2.pth"), "--json",
+                     "--score-threshold", "0"]  # fmt: skip
         assert main(arguments) == 0
-        printed = capsys.readouterr().out.splitlines()
-        found = json.loads(printed[-1])
+        assert "1 done" in capsys.readouterr().out
+        found = json.loads((tmp_path / "000001.png.json").read_text())
         assert (found["width"], found["height"]) == (64, 64)
         assert len(found["detections"]) > 0
         assert (tmp_path / "000001.png").is_file()

@@ -4,35 +4,46 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
-from ..errors import InputError
+from .detector_arguments import add_detector_arguments, build_detector
 
 
 def add_command(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser("predict", help="detect objects in images")
-    parser.add_argument("images", nargs="+", help="image files or URLs")
-    parser.add_argument("--model", required=True, help="a config's name or path")
-    parser.add_argument("--checkpoint", required=True, help=".pth or .safetensors")
+    parser = commands.add_parser(
+        "predict",
+        help="detect objects in images and videos",
+        epilog="Exit code: 0 all done, 1 some images could not be read (they are listed), 2 nothing done.",
+    )
+    parser.add_argument(
+        "sources",
+        nargs="+",
+        metavar="SOURCE",
+        help="images, URLs, folders, patterns ('photos/**/*.jpg'), videos, a camera's number",
+    )
+    add_detector_arguments(parser)
     parser.add_argument("--out", default="outputs", metavar="DIR", help="where the pictures go (outputs)")
-    parser.add_argument("--score-threshold", type=float, default=0.3)
-    parser.add_argument("--device", help="cpu, cuda, …")
+    parser.add_argument("--json", action="store_true", help="write the detections beside each picture")
+    parser.add_argument("--show", action="store_true", help="open a window; a key goes on, q ends")
+    parser.add_argument("--overwrite", action="store_true", help="do again what is in the folder already")
+    parser.add_argument(
+        "--batch-size", type=int, metavar="N", help="images at once (as many as memory takes)"
+    )
     parser.set_defaults(run=run)
 
 
-def run(options: argparse.Namespace) -> None:
-    from ..inference import Detector, picture_names
+def run(options: argparse.Namespace) -> int:
+    from ..predict import PredictRun
 
-    detector = Detector(options.model, options.checkpoint, device=options.device)
-    names, failed = picture_names(options.images), []
-    for image, name in zip(options.images, names, strict=True):
-        try:
-            detections = detector(image, score_threshold=options.score_threshold)
-            path = detections.save(Path(options.out) / name)
-        except InputError as error:
-            failed.append(str(error))
-            continue
-        print(detections.to_json())
-        print(f"{len(detections)} objects drawn in {path}", file=sys.stderr)
-    if failed:
-        raise InputError(f"{len(failed)} of {len(names)} images failed: " + "; ".join(failed))
+    predict = PredictRun(
+        build_detector(options),
+        options.out,
+        score_threshold=options.score_threshold,
+        batch_size=options.batch_size,
+        write_json=options.json,
+        show=options.show,
+        overwrite=options.overwrite,
+    )
+    report = predict([int(s) if s.isdecimal() else s for s in options.sources])
+    print(report, file=sys.stderr if report.failed else sys.stdout)
+    print(f"in {options.out}")
+    return 1 if report.failed else 0

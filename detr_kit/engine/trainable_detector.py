@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import Any, cast
 
 import torch
@@ -51,18 +52,44 @@ class TrainableDetector(BaseModel):
                 those of the last decoder layer, the sum of the earlier layers' (`loss_auxiliary`) and of
                 the two-stage encoder's (`loss_encoder`), and `class_error`.
         """
+        if mode == "predict":
+            return self._predict(batch)
         output = self.network(batch.images, drop_mask_without_padding(batch))
         if mode == "tensor":
             return output
-        if mode == "predict":
-            return self.postprocessor(output, [target.original_size for target in batch.targets])
         losses = self.criterion(output, batch.targets)
         return _one_line(self.criterion.weighted(losses)) | {"class_error": losses["class_error"]}
+
+    def _predict(self, batch: ImageBatch) -> list[Prediction]:
+        """Detections of each image, run with others of exactly its size and without padding.
+
+        Behind the first batch norm padding is no longer zero, and convolutions read it: detections, and with
+        them AP, would depend on who shares the batch.
+        """
+        predictions: dict[int, Prediction] = {}
+        for (height, width), indices in _groups_of_one_size(batch):
+            output = self.network(batch.images[indices, :, :height, :width].contiguous(), None)
+            sizes = [batch.targets[i].original_size for i in indices]
+            predictions.update(zip(indices, self.postprocessor(output, sizes), strict=True))
+        return [predictions[i] for i in range(len(batch))]
 
 
 def unwrap(model: nn.Module) -> TrainableDetector:
     """The model inside DistributedDataParallel, or the model itself."""
     return cast(TrainableDetector, model.module if isinstance(model, MMDistributedDataParallel) else model)
+
+
+def _groups_of_one_size(batch: ImageBatch) -> list[tuple[tuple[int, int], list[int]]]:
+    """((height, width), the images of that size); on a CPU, where a batch gains nothing, one image each.
+
+    Images that run alone have results that are equal to the last bit.
+    """
+    if batch.images.device.type == "cpu":
+        return [(target.size, [index]) for index, target in enumerate(batch.targets)]
+    groups: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for index, target in enumerate(batch.targets):
+        groups[target.size].append(index)
+    return list(groups.items())
 
 
 def _one_line(weighted: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -1,0 +1,26 @@
+"""The arguments of commands that run a trained detector."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..inference import Detector
+
+
+def add_detector_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", required=True, help="a config's name or path")
+    parser.add_argument("--checkpoint", required=True, help=".pth, .safetensors or a transformers folder")
+    parser.add_argument("--score-threshold", type=float, default=0.3, help="leave out what is below (0.3)")
+    parser.add_argument("--device", help="cpu, cuda, mps, …; by default a GPU where there is one")
+    parser.add_argument("--half", choices=("bf16", "fp16"), help="run the network in half precision")
+    parser.add_argument("--compile", action="store_true", help="run the network through torch.compile")
+
+
+def build_detector(options: argparse.Namespace) -> Detector:
+    from ..inference import Detector
+
+    return Detector(
+        options.model, options.checkpoint, options.device, half=options.half, compile=options.compile
+    )

@@ -1,0 +1,97 @@
+"""What the decoder's cross-attention attended to, computed again from its inputs.
+
+Networks keep no attention weights: torch's and our own kernels never make them. Here they follow from what
+went into each layer, for one query, so that the models stay as they are and as fast as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..models.attention import MultiheadAttention
+from ..models.ms_deform_attn import MSDeformAttn
+from ..ops.reference import sampling_locations_of
+
+
+@dataclass
+class DeformableAttention:
+    """The sampling points of one query in each decoder layer; CPU float32.
+
+    Attributes:
+        points: (layers, heads, levels, points, 2) normalised (x, y); outside [0, 1] a point reads nothing.
+        weights: (layers, heads, levels, points), summing to 1 over a head of a layer.
+        references: for each layer the point (2,) or the cxcywh box (4,) it started from, normalised.
+    """
+
+    points: Tensor
+    weights: Tensor
+    references: list[Tensor]
+
+
+@dataclass
+class GlobalAttention:
+    """The attention maps of one query in each decoder layer; CPU float32.
+
+    Attributes:
+        maps: (layers, heads, h, w) over the feature map, summing to 1 over a head of a layer.
+    """
+
+    maps: Tensor
+
+
+@contextmanager
+def recorded_inputs(modules: Sequence[nn.Module]) -> Iterator[list[tuple[Any, ...]]]:
+    """The positional inputs of each call of the modules, in the order of the calls."""
+    calls: list[tuple[Any, ...]] = []
+    handles = [m.register_forward_pre_hook(lambda _, args: calls.append(args)) for m in modules]
+    try:
+        yield calls
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def deformable_attention(
+    modules: Sequence[MSDeformAttn], calls: Sequence[tuple[Any, ...]], query: int
+) -> DeformableAttention:
+    """Sampling points and weights of a query of the first image, from the recorded inputs."""
+    points, weights, references = [], [], []
+    for module, (x, reference, _, shapes, *_) in zip(modules, calls, strict=True):
+        x, reference = x[:1, query : query + 1], reference[:1, query : query + 1].float()
+        shape = (1, 1, module.num_heads, module.num_levels, module.num_points)
+        offsets = module.sampling_offsets(x).view(*shape, 2).float()
+        logits = module.attention_weights(x).view(*shape[:3], -1).float()
+        points.append(sampling_locations_of(shapes, reference, offsets)[0, 0])
+        weights.append(logits.softmax(-1).view(shape)[0, 0])
+        references.append(reference[0, 0, 0].cpu())  # without padding the same on every level
+    return DeformableAttention(torch.stack(points).cpu(), torch.stack(weights).cpu(), references)
+
+
+def global_attention(
+    modules: Sequence[MultiheadAttention],
+    calls: Sequence[tuple[Any, ...]],
+    query: int,
+    map_size: tuple[int, int],
+) -> GlobalAttention:
+    """Attention maps of a query of the first image, from the recorded inputs.
+
+    Args:
+        map_size: (h, w) of the feature map whose pixels are the keys.
+    """
+    maps = []
+    for module, (x, key, *_) in zip(modules, calls, strict=True):
+        width = x.shape[-1]
+        weight, bias = module.in_proj_weight, module.in_proj_bias
+        q = F.linear(x[0, query], weight[:width], bias[:width]).float()
+        k = F.linear(key[0], weight[width : 2 * width], bias[width : 2 * width]).float()
+        q, k = (t.unflatten(-1, (module.num_heads, -1)) for t in (q, k))
+        logits = torch.einsum("mc,smc->ms", q, k) / q.shape[-1] ** 0.5
+        maps.append(logits.softmax(-1).unflatten(-1, map_size))
+    return GlobalAttention(torch.stack(maps).cpu())

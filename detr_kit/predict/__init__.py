@@ -1,0 +1,6 @@
+"""Many sources into a folder of pictures: what `detr-kit predict` does."""
+
+from .output_names import json_path, plan_outputs
+from .run import PredictReport, PredictRun
+
+__all__ = ["PredictReport", "PredictRun", "json_path", "plan_outputs"]

@@ -1,0 +1,45 @@
+"""Small networks of both architectures, and images of several sizes, for tests."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from detr_kit import build_network
+from detr_kit.categories import Categories
+from detr_kit.checkpoints import write_checkpoint
+from detr_kit.data.shapes import SHAPES
+
+_CONFIGS = Path(__file__).parent / "configs"
+CONFIGS = {"Deformable DETR": _CONFIGS / "tiny.py", "DETR": _CONFIGS / "tiny_detr.py"}
+
+
+def write_small_model(config: Path, folder: Path) -> Path:
+    """The checkpoint of a network whose batch norms turn zeros into something, as trained ones do."""
+    torch.manual_seed(0)
+    network = build_network(config)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.normal_(module.bias, std=0.3)
+            torch.nn.init.normal_(module.running_mean, std=0.1)
+    for parameter in network.box_head.parameters() if hasattr(network, "box_head") else ():
+        torch.nn.init.normal_(parameter, std=0.3)
+    for head in getattr(network, "box_heads", ()):
+        torch.nn.init.normal_(head.output_layer.weight, std=0.3)
+    path = folder / "weights.safetensors"
+    categories = Categories(SHAPES, tuple(range(1, len(SHAPES) + 1)))
+    write_checkpoint(path, network.state_dict(), categories.to_metadata())
+    return path
+
+
+def _image(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    noise = rng.integers(0, 256, (6, 6, 3)).astype(np.uint8)
+    return cv2.resize(noise, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def random_images(seed: int) -> list[np.ndarray]:
+    """Seven images of four sizes, so that some share a shape and others do not."""
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(33, 120, (4, 2))
+    return [_image(rng, *sizes[rng.integers(4)]) for _ in range(7)]
