@@ -1,0 +1,39 @@
+"""`detr-kit serve`"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import fields
+from pathlib import Path
+
+
+def add_command(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("serve", help="detection over HTTP: POST /detect, /health, /metrics")
+    add_server_arguments(parser, port=8000)
+    parser.set_defaults(run=run)
+
+
+def add_server_arguments(parser: argparse.ArgumentParser, port: int) -> None:
+    """The arguments that the endpoint and the page share."""
+    parser.add_argument("--model", help="a config's name or path (found by the weights)")
+    parser.add_argument("--checkpoint", help=".pth or .safetensors (the shapes detector that comes along)")
+    parser.add_argument("--device", help="cpu, cuda, …")
+    parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 opens it to the network (127.0.0.1)")
+    parser.add_argument("--port", type=int, default=port, help=f"0 takes any free one ({port})")
+    limits = parser.add_argument_group("limits")
+    limits.add_argument("--max-batch", type=int, metavar="N", help="images of one size at once (8)")
+    limits.add_argument("--max-wait", type=float, metavar="S", help="seconds to wait for others (0.01)")
+    limits.add_argument("--queue-size", type=int, metavar="N", help="requests at a time; others get 429 (32)")
+    limits.add_argument("--max-bytes", type=int, metavar="N", help="of a request (16777216)")
+    limits.add_argument("--max-pixels", type=int, metavar="N", help="of an image (25000000)")
+    limits.add_argument("--timeout", type=float, metavar="S", help="seconds until a request is given up (30)")
+
+
+def run(options: argparse.Namespace, page: bool = False) -> None:
+    from ..serving import Limits, create_app, open_detector, run_server
+
+    given = {field.name: getattr(options, field.name) for field in fields(Limits)}
+    limits = Limits(**{name: value for name, value in given.items() if value is not None})
+    detector = open_detector(options.model, options.checkpoint, options.device)
+    name = options.model or (Path(options.checkpoint).stem if options.checkpoint else "shapes (built in)")
+    run_server(create_app(detector, limits, name=str(name), page=page), limits, options.host, options.port)

@@ -1,0 +1,72 @@
+"""The demo page: its files, sample images, and the explanation of a detection."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from ..data import write_shapes
+from .problem import Problem
+from .service import DetectionService
+
+FILES = Path(__file__).parent / "static"
+NUM_SAMPLES = 6
+# Nothing from elsewhere, nothing inline: what an image's name says cannot become a script.
+HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' blob:; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+
+
+def page_routes(service: DetectionService) -> list[BaseRoute]:
+    """/, /static/…, /samples, /samples/N.png, and POST /explain?query=N: an image -> a PNG picture."""
+    samples = _draw_samples()
+
+    async def index(request: Request) -> Response:
+        return FileResponse(FILES / "index.html", headers=HEADERS)
+
+    async def sample_list(request: Request) -> Response:
+        return JSONResponse([f"/samples/{number}.png" for number in range(len(samples))])
+
+    async def sample(request: Request) -> Response:
+        number = request.path_params["number"]
+        if number >= len(samples):
+            raise Problem(404, "not_found", f"sample {number}: there are {len(samples)}, numbered from 0")
+        return Response(samples[number], media_type="image/png")
+
+    async def explain(request: Request) -> Response:
+        query = request.query_params.get("query", "")
+        if not query.isdecimal():
+            raise Problem(400, "bad_parameter", f"query={query}: it must be a detection's, 0, 1, …")
+
+        def draw(image: np.ndarray) -> bytes:
+            picture = service.detector.explain(image, query=int(query))
+            file = io.BytesIO()
+            picture.save(file, "PNG")
+            return file.getvalue()
+
+        async with service.admit():
+            return Response(await service.run_alone(request, draw), media_type="image/png")
+
+    return [
+        Route("/", index),
+        Mount("/static", StaticFiles(directory=FILES)),
+        Route("/samples", sample_list),
+        Route("/samples/{number:int}.png", sample),
+        Route("/explain", explain, methods=["POST"]),
+    ]
+
+
+def _draw_samples() -> list[bytes]:
+    """PNG files of rendered shapes, what the detector that comes along has learnt."""
+    with tempfile.TemporaryDirectory() as folder:
+        write_shapes(folder, num_train=0, num_val=NUM_SAMPLES, seed=7)
+        return [path.read_bytes() for path in sorted(Path(folder, "val").glob("*.png"))]

@@ -1,0 +1,115 @@
+"""One detector behind a queue, as the handlers of requests use it."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import numpy as np
+from starlette.requests import Request
+
+from ..detections import Detections
+from ..inference import Detector
+from .batching import BatchingQueue
+from .limits import Limits
+from .metrics import Metrics
+from .problem import Problem
+from .upload import decode_upload, read_body
+
+
+class DetectionService:
+    """Takes requests in, within the limits, and hands their images to the detector in batches.
+
+    Requests are counted from the first byte of their body, so the queue, decoded images and bodies that are
+    still on their way have one common bound.
+
+    Args:
+        detector: runs in a thread of its own and nowhere else.
+        limits: what the server takes on.
+    """
+
+    def __init__(self, detector: Detector, limits: Limits) -> None:
+        self.detector, self.limits = detector, limits
+        self.queue: BatchingQueue[np.ndarray] = BatchingQueue(self._detect, limits.max_batch, limits.max_wait)
+        self.metrics = Metrics(lambda: self.in_house, lambda: len(self.queue))
+        self.in_house = 0
+        self._seconds_per_image = 0.1
+        self._decoders: anyio.CapacityLimiter | None = None
+
+    @asynccontextmanager
+    async def admit(self) -> AsyncIterator[None]:
+        """A place for one request, given back at the end.
+
+        Raises:
+            Problem: 429 where all are taken, with the time after which some should be free.
+        """
+        if self.in_house >= self.limits.queue_size:
+            wait = max(1, math.ceil(self.in_house * self._seconds_per_image / 2))
+            message = f"{self.in_house} requests are waiting already; try again in {wait} s"
+            raise Problem(429, "queue_full", message, retry_after=wait)
+        self.in_house += 1
+        try:
+            yield
+        finally:
+            self.in_house -= 1
+
+    async def detect(self, request: Request) -> Detections:
+        """All detections of the image in a request, whatever their score; errors are those of `_run`."""
+
+        def queue(image: np.ndarray) -> Future:
+            return self.queue.submit(image, key=image.shape)  # equal sizes share a batch
+
+        return await self._run(request, queue)
+
+    async def run_alone(self, request: Request, function: Callable[[np.ndarray], Any]) -> Any:
+        """A function of the image in a request, called in the detector's thread."""
+        return await self._run(request, lambda image: self.queue.submit_alone(lambda: function(image)))
+
+    def close(self) -> None:
+        """Finish what is queued."""
+        self.queue.close()
+
+    async def _run(self, request: Request, queue: Callable[[np.ndarray], Future]) -> Any:
+        """Read, decode, queue and wait.
+
+        Raises:
+            Problem: 408 where the body takes longer than the timeout, 504 where the rest does.
+        """
+        deadline = time.monotonic() + self.limits.timeout
+        try:
+            with anyio.fail_after(self.limits.timeout):
+                data = await read_body(request, self.limits.max_bytes)
+        except TimeoutError as error:
+            message = f"the body was not here after {self.limits.timeout:g} s"
+            raise Problem(408, "slow_upload", message) from error
+        try:
+            with anyio.fail_after(max(deadline - time.monotonic(), 0)):
+                image = await self._decode(data)
+                del data
+                return await asyncio.wrap_future(queue(image))  # giving up cancels what has not begun
+        except TimeoutError as error:
+            message = f"no answer within {self.limits.timeout:g} s; send smaller images or fewer at a time"
+            raise Problem(504, "timeout", message, retry_after=1) from error
+
+    async def _decode(self, data: bytes) -> np.ndarray:
+        if self._decoders is None:  # made inside the event loop
+            self._decoders = anyio.CapacityLimiter(2)
+        return await anyio.to_thread.run_sync(
+            decode_upload, data, self.limits, limiter=self._decoders, abandon_on_cancel=True
+        )
+
+    def _detect(self, images: list[np.ndarray]) -> list[Detections]:
+        start = time.perf_counter()
+        results = self.detector(images, score_threshold=0.0, batch_size=self.limits.max_batch)
+        seconds = time.perf_counter() - start
+        self.metrics.batch_size.observe(len(images))
+        self.metrics.batch_seconds.observe(seconds)
+        self._seconds_per_image += 0.2 * (seconds / len(images) - self._seconds_per_image)
+        return results
