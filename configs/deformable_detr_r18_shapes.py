@@ -59,7 +59,13 @@ val_dataloader = dict(
     persistent_workers=True,
     sampler=dict(type="DefaultSampler", shuffle=False),
     collate_fn=dict(type="detr_kit.pad_collate"),
-    dataset=dict(type="CocoDataset", annotations="val.json", images="val"),
+    dataset=dict(
+        type="CocoDataset",
+        annotations="val.json",
+        images="val",
+        # leaves the set as it is, and brings pictures from elsewhere to the size of what was learnt
+        transforms=[dict(type="ResizeShortestSide", sizes=128, max_size=256)],
+    ),
 )
 test_dataloader = val_dataloader
 val_evaluator = dict(type="CocoMetric")

@@ -1,6 +1,8 @@
 """The checkpoint inside the package: it works at once, offline, and is as good as it says."""
 
 import pytest
+from PIL import Image
+from torchvision.ops import box_iou
 
 from detr_kit import Detector
 from detr_kit.checkpoints import read_checkpoint
@@ -37,3 +39,15 @@ def test_its_ap_is_the_one_it_states(shapes, tmp_path):
         "deformable_detr_r18_shapes", "builtin", work_dir=tmp_path, options={"data_root": str(shapes)}
     )
     assert figures["coco/AP"] == pytest.approx(read_checkpoint("builtin").metadata["AP"], abs=0.01)
+
+
+def test_a_larger_picture_is_seen_at_the_size_that_was_learnt(shapes):
+    detector = Detector(checkpoint="builtin", device="cpu")
+    found = again = 0
+    for path in sorted((shapes / "val").glob("*.png"))[:8]:
+        picture = Image.open(path)
+        small, large = detector(picture, 0.5), detector(picture.resize((1280, 1280)), 0.3)
+        same = small.labels[:, None] == large.labels
+        found += len(small)
+        again += int((same & (box_iou(small.boxes, large.boxes / 10) > 0.7)).any(1).sum())
+    assert again >= 0.75 * found > 0  # blurred by resizing twice; none at all when seen at full size
