@@ -154,7 +154,8 @@ setup(
         "detr_kit._configs",
         "detr_kit._configs._base_",
     ],
-    package_data={"detr_kit": ["_weights/*.safetensors"]},
+    include_package_data=False,  # what is listed here and nothing else: folders of data are no packages
+    package_data={"detr_kit": ["_weights/*.safetensors"], "detr_kit.serving": ["static/*"]},
     package_dir={"detr_kit._configs": "configs", "detr_kit._configs._base_": "configs/_base_"},
     ext_modules=native(),
     cmdclass={"build_ext": BuildNative},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from starlette.requests import Request
@@ -47,8 +48,10 @@ def page_routes(service: DetectionService) -> list[BaseRoute]:
         if not query.isdecimal():
             raise Problem(400, "bad_parameter", f"query={query}: it must be a detection's, 0, 1, …")
 
+        detector: Any = service.detector
+
         def draw(image: np.ndarray) -> bytes:
-            picture = service.detector.explain(image, query=int(query))
+            picture = detector.explain(image, query=int(query))
             file = io.BytesIO()
             picture.save(file, "PNG")
             return file.getvalue()
