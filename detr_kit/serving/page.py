@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from starlette.requests import Request
@@ -14,6 +13,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from ..data import write_shapes
+from ..errors import InputError
 from .problem import Problem
 from .service import DetectionService
 
@@ -28,8 +28,12 @@ HEADERS = {
 
 
 def page_routes(service: DetectionService) -> list[BaseRoute]:
-    """/, /static/…, /samples, /samples/N.png, and POST /explain?query=N: an image -> a PNG picture."""
+    """The page at /, its files, its samples, and, of a detector that can, POST /explain?detection=N.
+
+    That gives a PNG picture of where the detector looked in the posted image; 0 is its best detection.
+    """
     samples = _draw_samples()
+    explain_detection = getattr(service.detector, "explain", None)
 
     async def index(request: Request) -> Response:
         return FileResponse(FILES / "index.html", headers=HEADERS)
@@ -44,32 +48,35 @@ def page_routes(service: DetectionService) -> list[BaseRoute]:
         return Response(samples[number], media_type="image/png")
 
     async def explain(request: Request) -> Response:
-        query = request.query_params.get("query", "")
-        if not query.isdecimal():
-            raise Problem(400, "bad_parameter", f"query={query}: it must be a detection's, 0, 1, …")
-
-        detector: Any = service.detector
+        number = request.query_params.get("detection", "")
+        if not number.isdecimal():
+            raise Problem(400, "bad_parameter", f"detection={number}: it must be a number, 0 for the best")
 
         def draw(image: np.ndarray) -> bytes:
-            picture = detector.explain(image, query=int(query))
             file = io.BytesIO()
-            picture.save(file, "PNG")
+            explain_detection(image, detection=int(number)).plot().save(file, "PNG")
             return file.getvalue()
 
         async with service.admit():
-            return Response(await service.run_alone(request, draw), media_type="image/png")
+            try:
+                picture = await service.run_alone(request, draw)
+            except InputError as error:
+                raise Problem(400, "no_explanation", str(error)) from error
+        return Response(picture, media_type="image/png")
 
-    return [
+    routes: list[BaseRoute] = [
         Route("/", index),
         Mount("/static", StaticFiles(directory=FILES)),
         Route("/samples", sample_list),
         Route("/samples/{number:int}.png", sample),
-        Route("/explain", explain, methods=["POST"]),
     ]
+    if explain_detection:
+        routes.append(Route("/explain", explain, methods=["POST"]))
+    return routes
 
 
 def _draw_samples() -> list[bytes]:
     """PNG files of rendered shapes, what the detector that comes along has learnt."""
     with tempfile.TemporaryDirectory() as folder:
-        write_shapes(folder, num_train=0, num_val=NUM_SAMPLES, seed=7)
+        write_shapes(folder, num_train=0, num_val=NUM_SAMPLES, seed=48)
         return [path.read_bytes() for path in sorted(Path(folder, "val").glob("*.png"))]

@@ -93,9 +93,9 @@ function visible() {
 function draw() {
   value.textContent = slider.valueAsNumber.toFixed(2);
   const found = visible();
-  // The large below the small, so that each can be clicked.
+  // The large below the small, so that each can be clicked; of equal ones the best on top.
   const area = ({ box: [x0, y0, x1, y1] }) => (x1 - x0) * (y1 - y0);
-  boxes.replaceChildren(...[...found].sort((a, b) => area(b) - area(a)).map(boxOf));
+  boxes.replaceChildren(...[...found].reverse().sort((a, b) => area(b) - area(a)).map(boxOf));
   list.replaceChildren(...found.map(rowOf));
   download.disabled = !shown;
   if (shown) {
@@ -136,7 +136,10 @@ function rowOf(found) {
 function buttonOf(found, className = "") {
   const button = document.createElement("button");
   Object.assign(button, { type: "button", className, title: `${found.class_name} ${found.score.toFixed(3)}` });
-  button.style.setProperty("--colour", model.classes[found.label].colour);
+  const { colour } = model.classes[found.label];
+  const [red, green, blue] = colour.match(/\d+/g).map(Number);
+  button.style.setProperty("--colour", colour);
+  button.style.setProperty("--on-colour", 0.299 * red + 0.587 * green + 0.114 * blue > 140 ? "#000" : "#fff");
   button.classList.toggle("chosen", found === chosen);
   button.addEventListener("click", () => attempt(() => explain(found)));
   return button;
@@ -149,11 +152,12 @@ async function explain(found) {
   if (Number.isInteger(focused)) list.children[focused].firstChild.focus(); // drawn anew
   if (!model.explains) return;
   const { pictures, file: source } = shown;
-  if (!pictures.has(found.query)) {
+  const number = shown.result.detections.indexOf(found);
+  if (!pictures.has(number)) {
     busy.hidden = false;
     try {
-      const answer = await request(`/explain?query=${found.query}`, source);
-      pictures.set(found.query, URL.createObjectURL(await answer.blob()));
+      const answer = await request(`/explain?detection=${number}`, source);
+      pictures.set(number, URL.createObjectURL(await answer.blob()));
     } finally {
       busy.hidden = true;
     }
@@ -161,9 +165,11 @@ async function explain(found) {
   if (chosen !== found) return; // another was clicked meanwhile
   const caption = `Where the model looked for this ${found.class_name} (score ${found.score.toFixed(2)})`;
   explanation.querySelector("figcaption").textContent = caption;
-  Object.assign(explanation.querySelector("img"), { src: pictures.get(found.query), alt: caption });
-  explanation.querySelector("a").href = pictures.get(found.query);
+  Object.assign(explanation.querySelector("img"), { src: pictures.get(number), alt: caption });
+  explanation.querySelector("a").href = pictures.get(number);
   explanation.hidden = false;
+  await explanation.querySelector("img").decode();
+  explanation.scrollIntoView({ block: "nearest" });
 }
 
 function save() {
