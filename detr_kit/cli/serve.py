@@ -17,7 +17,8 @@ def add_server_arguments(parser: argparse.ArgumentParser, port: int) -> None:
     """The arguments that the endpoint and the page share."""
     parser.add_argument("--model", help="a config's name or path (found by the weights)")
     parser.add_argument("--checkpoint", help=".pth or .safetensors (the shapes detector that comes along)")
-    parser.add_argument("--device", help="cpu, cuda, …")
+    parser.add_argument("--device", help="cpu, cuda, mps, …; by default a GPU where there is one")
+    parser.add_argument("--half", choices=("bf16", "fp16"), help="run the network in half precision")
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 opens it to the network (127.0.0.1)")
     parser.add_argument("--port", type=int, default=port, help=f"0 takes any free one ({port})")
     limits = parser.add_argument_group("limits")
@@ -34,6 +35,6 @@ def run(options: argparse.Namespace, page: bool = False) -> None:
 
     given = {field.name: getattr(options, field.name) for field in fields(Limits)}
     limits = Limits(**{name: value for name, value in given.items() if value is not None})
-    detector = open_detector(options.model, options.checkpoint, options.device)
+    detector = open_detector(options.model, options.checkpoint, options.device, options.half)
     name = options.model or (Path(options.checkpoint).stem if options.checkpoint else "shapes (built in)")
     run_server(create_app(detector, limits, name=str(name), page=page), limits, options.host, options.port)

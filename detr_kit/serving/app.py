@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from .. import __version__
 from ..detections import Detections
-from ..inference import Detector
+from ..predictor import Predictor
 from ..visualization import class_colour
 from .limits import Limits
 from .metrics import MeasureRequests
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 
 def create_app(
-    detector: Detector, limits: Limits | None = None, *, name: str = "detr-kit", page: bool = False
+    detector: Predictor, limits: Limits | None = None, *, name: str = "detr-kit", page: bool = False
 ) -> Starlette:
     """An ASGI application around a detector.
 

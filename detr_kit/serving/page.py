@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from starlette.requests import Request
@@ -33,7 +34,7 @@ def page_routes(service: DetectionService) -> list[BaseRoute]:
     That gives a PNG picture of where the detector looked in the posted image; 0 is its best detection.
     """
     samples = _draw_samples()
-    explain_detection = getattr(service.detector, "explain", None)
+    detector: Any = service.detector
 
     async def index(request: Request) -> Response:
         return FileResponse(FILES / "index.html", headers=HEADERS)
@@ -54,7 +55,7 @@ def page_routes(service: DetectionService) -> list[BaseRoute]:
 
         def draw(image: np.ndarray) -> bytes:
             file = io.BytesIO()
-            explain_detection(image, detection=int(number)).plot().save(file, "PNG")
+            detector.explain(image, detection=int(number)).plot().save(file, "PNG")
             return file.getvalue()
 
         async with service.admit():
@@ -70,7 +71,7 @@ def page_routes(service: DetectionService) -> list[BaseRoute]:
         Route("/samples", sample_list),
         Route("/samples/{number:int}.png", sample),
     ]
-    if explain_detection:
+    if hasattr(detector, "explain"):
         routes.append(Route("/explain", explain, methods=["POST"]))
     return routes
 

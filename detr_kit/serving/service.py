@@ -16,7 +16,7 @@ import numpy as np
 from starlette.requests import Request
 
 from ..detections import Detections
-from ..inference import Detector
+from ..predictor import Predictor
 from .batching import BatchingQueue
 from .limits import Limits
 from .metrics import Metrics
@@ -35,7 +35,7 @@ class DetectionService:
         limits: what the server takes on.
     """
 
-    def __init__(self, detector: Detector, limits: Limits) -> None:
+    def __init__(self, detector: Predictor, limits: Limits) -> None:
         self.detector, self.limits = detector, limits
         self.queue: BatchingQueue[np.ndarray] = BatchingQueue(self._detect, limits.max_batch, limits.max_wait)
         self.metrics = Metrics(lambda: self.in_house, lambda: len(self.queue))

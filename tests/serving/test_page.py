@@ -7,8 +7,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from detr_kit import Detector
-
 from .process import command_line, picture
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
@@ -104,7 +102,6 @@ def test_the_slider_chooses_without_asking_again(page, shapes_file, expected):
     assert len(page.asked) == asked
 
 
-@pytest.mark.skipif(not hasattr(Detector, "explain"), reason="needs Detector.explain")
 @pytest.mark.parametrize("way", ["box", "list", "keyboard"])
 def test_a_chosen_detection_is_explained(page, shapes_file, expected, way):
     upload(page, shapes_file)
