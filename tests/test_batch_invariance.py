@@ -12,7 +12,8 @@ from detr_kit.batch_size import automatic_batch_size
 from detr_kit.data.normalize import normalize_batch
 from detr_kit.data.shapes import SHAPES
 from detr_kit.engine import evaluate
-from detr_kit.structures import ImageBatch
+from detr_kit.engine.trainable_detector import groups_of_one_size
+from detr_kit.structures import ImageBatch, Target
 
 from .small_models import random_images
 
@@ -108,3 +109,13 @@ def test_the_automatic_batch_grows_with_free_memory(monkeypatch, free, expected)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, free))
     assert automatic_batch_size(800, 1333, torch.device("cuda")) == expected
     assert automatic_batch_size(800, 1333, torch.device("cpu")) == 1
+
+
+def test_a_gpu_runs_images_of_one_size_together():
+    sizes = [(3, 5), (5, 3), (3, 5)]
+    targets = [Target(torch.empty(0), torch.empty(0, 4), size, size) for size in sizes]
+    images, mask = torch.empty(3, 3, 5, 5), torch.zeros(3, 5, 5, dtype=torch.bool)
+    on_gpu = groups_of_one_size(ImageBatch(images.to("meta"), mask, targets))
+    assert on_gpu == [((3, 5), [0, 2]), ((5, 3), [1])]
+    on_cpu = groups_of_one_size(ImageBatch(images, mask, targets))
+    assert on_cpu == [((3, 5), [0]), ((5, 3), [1]), ((3, 5), [2])]

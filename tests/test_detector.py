@@ -12,6 +12,7 @@ from detr_kit import Detector
 from detr_kit.checkpoints import write_checkpoint
 from detr_kit.detections import Detections
 from detr_kit.errors import InputError
+from detr_kit.inference import choose_device
 from detr_kit.visualization import class_colour
 
 from .conftest import TINY
@@ -157,3 +158,118 @@ def test_classes_can_be_named(trained, tmp_path):
 def test_a_model_of_another_size_is_refused(trained):
     with pytest.raises(InputError, match="choose the config of the checkpoint"):
         Detector("deformable_detr_r18_shapes", trained[0] / "epoch_2.pth", "cpu")
+
+
+class TestSelecting:
+    @pytest.fixture
+    def found(self, detector, photo):
+        boxes = torch.tensor([[0.0, 0, 10, 10], [5, 5, 45, 25], [-5, 60, 30, 90], [7, 7, 7, 7]])
+        template = detector(photo)
+        scores, labels = torch.tensor([0.9, 0.7, 0.5, 0.3]), torch.tensor([0, 1, 0, 4])
+        return Detections(boxes, scores, labels, template.categories, template.image, "photo.png")
+
+    @pytest.mark.parametrize(("index", "expected"), [
+        (1, [1]), (-1, [3]), (slice(1, 3), [1, 2]), (slice(None, None, 2), [0, 2]), ([3, 0], [3, 0]),
+        ([], []), (np.array([True, False, True, False]), [0, 2]), (torch.tensor([2]), [2]), ([False] * 4, []),
+    ])  # fmt: skip
+    def test_indexing(self, found, index, expected):
+        chosen = found[index]
+        assert chosen.scores.tolist() == found.scores[expected].tolist()
+        assert chosen.boxes.shape == (len(expected), 4)
+        assert chosen.class_names == [found.class_names[i] for i in expected]
+        assert (chosen.path, chosen.image is found.image) == ("photo.png", True)
+
+    @pytest.mark.parametrize("index", [4, -5, [9], [True, False]])
+    def test_what_is_not_there_cannot_be_indexed(self, found, index):
+        with pytest.raises(IndexError):
+            found[index]
+
+    def test_iterating_gives_each(self, found):
+        assert [len(one) for one in found] == [1, 1, 1, 1]
+
+    @pytest.mark.parametrize(("conditions", "expected"), [
+        (dict(class_names="circle"), [0, 2]), (dict(class_names=["square", "ring"]), [1, 3]),
+        (dict(min_score=0.5), [0, 1, 2]), (dict(min_area=101), [1, 2]), (dict(max_area=100), [0, 3]),
+        (dict(class_names="circle", min_score=0.6), [0]), (dict(), [0, 1, 2, 3]),
+    ])  # fmt: skip
+    def test_filtering(self, found, conditions, expected):
+        assert found.filter(**conditions).scores.tolist() == found.scores[expected].tolist()
+
+    def test_a_class_that_does_not_exist_is_a_mistake(self, found):
+        with pytest.raises(InputError, match="no class 'cricle'; there are circle, square"):
+            found.filter("cricle")
+
+    def test_cropping_stays_in_the_image(self, found):
+        pieces = found.crop()
+        assert [piece.size for piece in pieces] == [(10, 10), (40, 20), (30, 4), (1, 1)]
+        np.testing.assert_array_equal(np.asarray(pieces[1]), found.image[5:25, 5:45])
+        assert found.crop(margin=0.1)[0].size == (11, 11)
+
+    def test_a_table(self, found):
+        table = found.to_pandas()
+        assert list(table.columns) == ["class_name", "score", "x0", "y0", "x1", "y1", "label"]
+        assert table["class_name"].tolist() == ["circle", "square", "circle", "ring"]
+        np.testing.assert_allclose(table[["x0", "y0", "x1", "y1"]].to_numpy(), found.boxes.numpy())
+        assert len(found[[]].to_pandas()) == 0
+
+    def test_nothing_can_be_drawn_and_written_too(self, found):
+        nothing = found[[]]
+        assert nothing.plot().size == (64, 64)
+        assert (nothing.to_coco(1), nothing.to_dict()["detections"], nothing.crop()) == ([], [], [])
+        assert len(nothing.to_supervision()) == 0
+
+
+class TestFolders:
+    def test_a_folder_and_a_pattern_give_a_list(self, detector, shapes):
+        folder = shapes / "val"
+        for source in (folder, str(folder / "*.png")):
+            assert [d.path for d in detector(source)] == [str(p) for p in sorted(folder.iterdir())]
+
+    def test_a_video_is_for_stream(self, detector):
+        for source in ("clip.mp4", 0):
+            with pytest.raises(InputError, match=r"a video; use stream\(\)"):
+                detector(source)
+
+
+@pytest.mark.parametrize("half", ["bf16", "fp16"])
+def test_half_precision_gives_nearly_the_same_in_float32(small_model, photo, half):
+    whole = Detector(*small_model, device="cpu")(photo, score_threshold=0)
+    halved = Detector(*small_model, device="cpu", half=half)
+    found = halved(photo, score_threshold=0)
+    assert next(halved.network.parameters()).dtype != torch.float32
+    assert (found.boxes.dtype, found.scores.dtype) == (torch.float32, torch.float32)
+    assert abs(found.scores[0] - whole.scores[0]) < 0.05
+    assert halved.explain(photo).boxes.dtype == torch.float32
+
+
+def test_compile_runs_the_compiled_network_and_changes_nothing(small_model, photo, monkeypatch):
+    compiled = []
+    compile_network = torch.compile
+    monkeypatch.setattr(
+        torch, "compile", lambda net, **_: compiled.append(net) or compile_network(net, backend="aot_eager")
+    )
+    detector = Detector(*small_model, device="cpu", compile=True)
+    found, expected = detector(photo, 0), Detector(*small_model, device="cpu")(photo, 0)
+    assert compiled == [detector.network]
+    torch.testing.assert_close(found.boxes, expected.boxes, atol=1e-3, rtol=1e-4)
+    torch.testing.assert_close(found.scores, expected.scores, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (dict(half="int8"), "half='int8'; it must be 'bf16', 'fp16' or None"),
+    (dict(device="tpu"), "device tpu: "),
+    (dict(device="cuda:99"), "device cuda:99: "),
+])  # fmt: skip
+def test_devices_and_types_that_do_not_exist(small_model, arguments, message):
+    with pytest.raises(InputError, match=message):
+        Detector(*small_model, **arguments)
+
+
+def test_the_device_is_the_fastest_there_is(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert choose_device().type == "mps"
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert choose_device().type == "cpu"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert choose_device().type == "cuda"

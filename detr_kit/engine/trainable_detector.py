@@ -67,7 +67,7 @@ class TrainableDetector(BaseModel):
         them AP, would depend on who shares the batch.
         """
         predictions: dict[int, Prediction] = {}
-        for (height, width), indices in _groups_of_one_size(batch):
+        for (height, width), indices in groups_of_one_size(batch):
             output = self.network(batch.images[indices, :, :height, :width].contiguous(), None)
             sizes = [batch.targets[i].original_size for i in indices]
             predictions.update(zip(indices, self.postprocessor(output, sizes), strict=True))
@@ -79,7 +79,7 @@ def unwrap(model: nn.Module) -> TrainableDetector:
     return cast(TrainableDetector, model.module if isinstance(model, MMDistributedDataParallel) else model)
 
 
-def _groups_of_one_size(batch: ImageBatch) -> list[tuple[tuple[int, int], list[int]]]:
+def groups_of_one_size(batch: ImageBatch) -> list[tuple[tuple[int, int], list[int]]]:
     """((height, width), the images of that size); on a CPU, where a batch gains nothing, one image each.
 
     Images that run alone have results that are equal to the last bit.

@@ -40,7 +40,7 @@ class PredictReport:
 
     def __str__(self) -> str:
         found = ", ".join(f"{count} {name}" for name, count in self.objects.most_common())
-        lines = [f"{self.done} done: {found or 'no object'}"]
+        lines = [f"{self.done} done: {found or 'no object'}" if self.done else "0 done"]
         if self.skipped:
             lines.append(f"{self.skipped} were there already (--overwrite does them again)")
         if self.failed:

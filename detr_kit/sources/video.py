@@ -83,7 +83,10 @@ class VideoWriter:
         if self._writer is None:
             # mp4v wants even sides: the last row or column goes.
             self._size = (max(frame.shape[1] & ~1, 2), max(frame.shape[0] & ~1, 2))
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise InputError(f"video {self.path}: it cannot be written: {error.strerror}") from error
             codec = cv2.VideoWriter.fourcc(*"mp4v")
             self._writer = cv2.VideoWriter(str(self._partial), codec, self.fps, self._size)
             if not self._writer.isOpened():
