@@ -10,7 +10,7 @@ FLOORS = {
     "errors": 1, "categories": 1, "structures": 1, "registry": 1, "config": 1, "ops": 1,
     "models": 2, "data": 2,
     "losses": 3, "zoo": 3,
-    "evaluation": 4, "visualization": 4, "checkpoints": 4, "detections": 4, "environment": 4,
+    "evaluation": 4, "visualization": 4, "checkpoints": 4, "detections": 4, "environment": 4, "check": 4,
     "inference": 5, "engine": 5, "export": 5,
     "cli": 6,
 }  # fmt: skip

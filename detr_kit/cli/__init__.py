@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import InputError
-from . import convert, env, predict, test, train
+from . import check, convert, env, predict, test, train
 
-COMMANDS = (train, test, predict, convert, env)
+COMMANDS = (train, test, predict, check, convert, env)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
