@@ -7,13 +7,12 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "detr_kit"
 FLOORS = {
-    "errors": 1, "categories": 1, "structures": 1, "registry": 1, "config": 1, "ops": 1,
+    "errors": 1, "categories": 1, "structures": 1, "registry": 1, "config": 1, "ops": 1, "batch_size": 1,
     "models": 2, "data": 2,
     "losses": 3, "zoo": 3, "sources": 3,
     "evaluation": 4, "visualization": 4, "checkpoints": 4, "detections": 4, "environment": 4,
-    "explain": 4,
+    "explain": 4, "check": 4,
     "inference": 5, "predictor": 5, "predict": 5, "engine": 5, "export": 5, "serving": 5,
-    "batch_size": 1,
     "cli": 6,
 }  # fmt: skip
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
