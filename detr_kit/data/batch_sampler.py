@@ -21,8 +21,8 @@ class AspectRatioBatchSampler(BatchSampler):
         drop_last: leave out the incomplete batches at the end (at most one landscape, one portrait).
 
     Attributes:
-        skip: how many batches the next iteration leaves out at its beginning, for a run that goes on within an
-            epoch; their images are not read. It is used once.
+        skip: how many batches an iteration leaves out at its beginning, for a run that goes on within an
+            epoch; their images are not read.
     """
 
     def __init__(self, sampler: Sampler, batch_size: int, drop_last: bool = False) -> None:
@@ -31,8 +31,7 @@ class AspectRatioBatchSampler(BatchSampler):
         self.skip = 0
 
     def __iter__(self) -> Iterator[list]:
-        skip, self.skip = self.skip, 0
-        return itertools.islice(self._batches(), skip, None)
+        return itertools.islice(self._batches(), self.skip, None)
 
     def _batches(self) -> Iterator[list]:
         waiting: tuple[list, list] = ([], [])

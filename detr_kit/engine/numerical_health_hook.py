@@ -44,8 +44,9 @@ class NumericalHealthHook(Hook):
             return
         raise InputError(
             f"{where}, and {wrapper.skipped_in_a_row} steps in a row were left out: "
-            f"{_culprits(runner, data_batch)}. Checkpoints up to here are kept. Lower optim_wrapper.optimizer.lr, keep clip_grad, use bfloat16 "
-            "rather than float16, or look at these images"
+            f"{_culprits(runner, data_batch)}. Checkpoints up to here are kept. Lower "
+            "optim_wrapper.optimizer.lr, keep clip_grad, use bfloat16 rather than float16, or look "
+            "at these images"
         )
 
 

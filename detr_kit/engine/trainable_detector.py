@@ -49,7 +49,7 @@ class TrainableDetector(BaseModel):
             batch: normalised images with targets.
             mode: "tensor" for the network's output, "predict" for detections, "loss" for weighted losses:
                 those of the last decoder layer, the sum of the earlier layers' (`loss_auxiliary`) and of
-                the two-stage encoder's (`loss_encoder`), and `class_error`.
+                the two-stage encoder's (`loss_encoder`), and the criterion's other figures.
         """
         output = self.network(batch.images, drop_mask_without_padding(batch))
         if mode == "tensor":
@@ -57,7 +57,9 @@ class TrainableDetector(BaseModel):
         if mode == "predict":
             return self.postprocessor(output, [target.original_size for target in batch.targets])
         losses = self.criterion(output, batch.targets)
-        return _one_line(self.criterion.weighted(losses)) | {"class_error": losses["class_error"]}
+        return _one_line(self.criterion.weighted(losses)) | {
+            name: value for name, value in losses.items() if not name.startswith("loss_")
+        }
 
 
 def unwrap(model: nn.Module) -> TrainableDetector:
