@@ -67,8 +67,8 @@ def _culprits(runner: Any, batch: ImageBatch | None) -> str:
     names = [name for name, parameter in model.named_parameters() if id(parameter) in bad]
     # Gradients flow backwards: the last one by name is the nearest to where it began.
     return (
-        f"every layer's output is finite, the gradients of {len(names)} parameters are not, the last of "
-        f"them {names[-1]}"
+        f"every layer's output is finite, the gradients of {len(names)} parameter(s) are not, the last "
+        f"of them {names[-1]}"
     )
 
 

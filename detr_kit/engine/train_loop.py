@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import signal
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,8 +13,6 @@ from torch import nn
 
 from ..errors import InputError
 from ..registry import LOOPS
-
-_WORKER_DIED = "DataLoader worker"  # how torch's message begins, whatever killed the worker
 
 
 @LOOPS.register_module()
@@ -84,8 +84,8 @@ class EpochBasedTrainLoop(MMEngineEpochBasedTrainLoop):
                     batch = next(loaded)
                 except StopIteration:
                     return
-                except RuntimeError as error:
-                    if not str(error).startswith(_WORKER_DIED):
+                except (RuntimeError, ConnectionError, EOFError) as error:
+                    if not _tells_of_a_death(error):
                         raise
                     self._worker_died(error)
                     break
@@ -97,11 +97,17 @@ class EpochBasedTrainLoop(MMEngineEpochBasedTrainLoop):
         batch_sampler = self.dataloader.batch_sampler
         if hasattr(batch_sampler, "skip"):
             batch_sampler.skip = done
-            return iter(self.dataloader)
+        loaded = iter(self.dataloader)
+        # torch lets the death of a worker raise an error wherever the program happens to be, be it half-way
+        # through a step or a file. Without its handler the death shows where the worker's batch is asked for.
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        if hasattr(batch_sampler, "skip"):
+            return loaded
         # A sampler of someone else's: its first batches are read and put aside.
-        return itertools.islice(iter(self.dataloader), done, None)
+        return itertools.islice(loaded, done, None)
 
-    def _worker_died(self, error: RuntimeError) -> None:
+    def _worker_died(self, error: Exception) -> None:
         self.worker_restarts += 1
         if self.worker_restarts > self.max_worker_restarts:
             raise InputError(
@@ -113,3 +119,13 @@ class EpochBasedTrainLoop(MMEngineEpochBasedTrainLoop):
             f"a data-loading process died ({error}); the workers are started again "
             f"({self.worker_restarts} of {self.max_worker_restarts} times), no image is lost"
         )
+
+
+def _tells_of_a_death(error: Exception) -> bool:
+    """Whether torch noticed that a worker is gone, or the pipe to it broke while it handed over a batch.
+
+    What a worker itself raises arrives as "Caught … in DataLoader worker".
+    """
+    if isinstance(error, RuntimeError):
+        return str(error).startswith("DataLoader worker")
+    return not str(error).startswith("Caught")
