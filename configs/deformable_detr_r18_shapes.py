@@ -40,7 +40,7 @@ train_dataloader = dict(
     batch_size=16,
     num_workers=1,
     persistent_workers=True,
-    sampler=dict(type="DefaultSampler", shuffle=True),
+    sampler=dict(type="EpochSampler", shuffle=True),
     batch_sampler=dict(type="AspectRatioBatchSampler", drop_last=True),
     collate_fn=dict(type="detr_kit.pad_collate"),
     dataset=dict(

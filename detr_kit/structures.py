@@ -59,11 +59,13 @@ class ImageBatch:
         images: (B, 3, H, W) RGB; uint8 as loaded, float32 and ImageNet-normalised for the network.
         padding_mask: (B, H, W) bool, True on padding.
         targets: one Target an image.
+        skipped: messages about images that could not be read and were replaced by others.
     """
 
     images: Tensor
     padding_mask: Tensor
     targets: list[Target] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
 
     def to(self, device: torch.device | str) -> ImageBatch:
         """The same batch on `device`."""
@@ -71,11 +73,13 @@ class ImageBatch:
             self.images.to(device, non_blocking=True),
             self.padding_mask.to(device, non_blocking=True),
             [target.to(device) for target in self.targets],
+            self.skipped,
         )
 
     def pin_memory(self) -> ImageBatch:
         """Page-locked copies; DataLoader(pin_memory=True) calls this."""
-        return ImageBatch(self.images.pin_memory(), self.padding_mask.pin_memory(), self.targets)
+        images, mask = self.images.pin_memory(), self.padding_mask.pin_memory()
+        return ImageBatch(images, mask, self.targets, self.skipped)
 
     def __len__(self) -> int:
         return len(self.images)

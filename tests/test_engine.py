@@ -14,7 +14,7 @@ from detr_kit.cli import main
 from detr_kit.config import config_names, read_config
 from detr_kit.engine import evaluate, prepare_config, train
 from detr_kit.engine.curves import read_scalars
-from detr_kit.engine.optim import AmpOptimWrapper
+from detr_kit.engine.optim_wrapper import AmpOptimWrapper
 from detr_kit.errors import InputError
 
 from .conftest import TINY

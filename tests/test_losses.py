@@ -150,7 +150,7 @@ def test_names_and_weights():
     losses = criterion(_output(1, 6, 5, layers=3, encoder=9), [_target(2)])
     suffixes = ("", "_0", "_1", "_enc")
     expected = {f"loss_{kind}{s}" for kind in ("ce", "bbox", "giou") for s in suffixes}
-    assert set(losses) == expected | {"class_error"}
+    assert set(losses) == expected | {"class_error", "matched_iou", "cardinality_error"}
     weighted = criterion.weighted(losses)
     assert set(weighted) == expected
     torch.testing.assert_close(weighted["loss_bbox_enc"], 5 * losses["loss_bbox_enc"])

@@ -4,12 +4,15 @@ from .batch_sampler import AspectRatioBatchSampler
 from .coco import CocoDataset, Sample
 from .collate import pad_collate
 from .image_io import decode_image, read_image
+from .sampler import Draw, EpochSampler
 from .shapes import write_shapes
 from .transforms import RandomChoice, RandomSizeCrop, ResizeShortestSide
 
 __all__ = [
     "AspectRatioBatchSampler",
     "CocoDataset",
+    "Draw",
+    "EpochSampler",
     "RandomChoice",
     "RandomSizeCrop",
     "ResizeShortestSide",

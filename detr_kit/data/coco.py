@@ -21,14 +21,26 @@ from ..registry import DATASETS, TRANSFORMS, build
 from ..structures import Target
 from .coco_annotations import categories_of, read_coco_annotations
 from .image_io import read_image
+from .sampler import Draw
+from .seeding import seeded
+
+
+_MAX_UNREADABLE = 20  # one after the other: then it is the folder or the disk, not an image
 
 
 @dataclass
 class Sample:
-    """One image and its objects: image (3, H, W) uint8 RGB, and a Target."""
+    """One image and its objects.
+
+    Attributes:
+        image: (3, H, W) uint8 RGB.
+        target: its objects.
+        skipped: what was wrong with the images in whose place this one stands; see `CocoDataset.unreadable`.
+    """
 
     image: Tensor
     target: Target
+    skipped: tuple[str, ...] = ()
 
 
 @DATASETS.register_module()
@@ -44,6 +56,8 @@ class CocoDataset(Dataset):
             the ids themselves, as the original code and its checkpoints do.
         keep_empty: keep images without boxes (they teach what is background).
         keep_crowd: keep crowd regions as objects; the metric knows of them anyway.
+        unreadable: "stop" ends the run at an image that cannot be read; "skip" takes the next one in its
+            place and says so in `Sample.skipped`, which is for training only.
 
     Attributes:
         categories: names and original ids of the labels.
@@ -61,7 +75,11 @@ class CocoDataset(Dataset):
         keep_empty: bool = True,
         keep_crowd: bool = False,
         data_root: str = "",
+        unreadable: str = "stop",
     ) -> None:
+        if unreadable not in ("stop", "skip"):
+            raise InputError(f'CocoDataset: unreadable={unreadable!r}, not "stop" or "skip"')
+        self.unreadable = unreadable
         root = Path(data_root).expanduser()
         self.annotations = read_coco_annotations(root / annotations)
         self.folder = root / images
@@ -76,6 +94,7 @@ class CocoDataset(Dataset):
         if len(self._indices) == 0:
             raise InputError(f"{annotations}: no image to use; check the file and keep_empty")
         self._check_files_exist()
+
     @property
     def metainfo(self) -> dict[str, Any]:
         """What the metric and the checkpoint need to know about the set."""
@@ -106,7 +125,33 @@ class CocoDataset(Dataset):
             + (f", {empty} boxes without area left out" if empty else "")
         )
 
-    def __getitem__(self, index: int) -> Sample:
+    def labels_of_image(self, index: int) -> list[int]:
+        """Labels of the objects of one image, as the annotation file has them."""
+        rows = self._rows(self._indices[index])
+        return [self._label_of_id[int(c)] for c in self.annotations.category_ids[rows][self._is_object[rows]]]
+
+    def __getitem__(self, index: int | Draw) -> Sample:
+        """An image with its objects, transformed; a Draw brings the seed of the transforms."""
+        if isinstance(index, Draw):
+            with seeded(index.seed):
+                return self._readable(index.image)
+        return self._readable(index)
+
+    def _readable(self, index: int) -> Sample:
+        if self.unreadable == "stop":
+            return self._load(index)
+        skipped: list[str] = []
+        for attempt in range(_MAX_UNREADABLE):
+            try:
+                sample = self._load((index + attempt) % len(self))
+            except InputError as error:
+                skipped.append(str(error))
+            else:
+                sample.skipped = tuple(skipped)
+                return sample
+        raise InputError(f"{len(skipped)} images in a row cannot be read, the first: {skipped[0]}")
+
+    def _load(self, index: int) -> Sample:
         row = self._indices[index]
         path = self.folder / str(self.annotations.file_names[row])
         pixels = self._read(path, self.annotations.sizes[row])

@@ -26,4 +26,5 @@ def pad_collate(samples: Sequence[Sample]) -> ImageBatch:
         h, w = sample.image.shape[-2:]
         images[i, :, :h, :w] = sample.image
         mask[i, :h, :w] = False
-    return ImageBatch(images, mask, [sample.target for sample in samples])
+    skipped = [message for sample in samples for message in sample.skipped]
+    return ImageBatch(images, mask, [sample.target for sample in samples], skipped)

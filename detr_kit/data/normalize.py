@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from torch import Tensor
 
 from ..structures import ImageBatch
@@ -21,7 +23,7 @@ def normalize_batch(batch: ImageBatch) -> ImageBatch:
     images = batch.images.float().div_(255)
     mean, std = (images.new_tensor(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
     images = images.sub_(mean).div_(std).masked_fill_(batch.padding_mask[:, None], 0)
-    return ImageBatch(images, batch.padding_mask, batch.targets)
+    return replace(batch, images=images)
 
 
 def drop_mask_without_padding(batch: ImageBatch) -> Tensor | None:

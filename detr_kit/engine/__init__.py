@@ -1,21 +1,29 @@
 """The glue to mmengine: everything about running, nothing about networks."""
 
+from .checkpoint_hook import CheckpointHook
 from .coco_metric import CocoMetric
 from .curves import CurveHook, draw_curves
+from .early_stopping_hook import EarlyStoppingHook
 from .fine_tune import fine_tune
-from .optim import AmpOptimWrapper, GroupedOptimWrapperConstructor
+from .optim import GroupedOptimWrapperConstructor
+from .optim_wrapper import AmpOptimWrapper, OptimWrapper
 from .prepare import prepare_config
 from .run import evaluate, train
 from .runner import DetectionRunner
+from .train_loop import EpochBasedTrainLoop
 from .trainable_detector import BatchPreprocessor, TrainableDetector
 
 __all__ = [
     "AmpOptimWrapper",
     "BatchPreprocessor",
+    "CheckpointHook",
     "CocoMetric",
     "CurveHook",
     "DetectionRunner",
+    "EarlyStoppingHook",
+    "EpochBasedTrainLoop",
     "GroupedOptimWrapperConstructor",
+    "OptimWrapper",
     "TrainableDetector",
     "draw_curves",
     "evaluate",

@@ -37,6 +37,8 @@ _REGISTRY_OF = {
 }
 # What the Runner hands to a part itself.
 _GIVEN_BY_RUNNER = {"constructor", "paramwise_cfg", "priority"}
+# Top-level settings that the Runner takes from the config itself, or the config's reader from its file.
+_READ_ELSEWHERE = {"data_check", "compile", "custom_imports", "find_unused_parameters"}
 _NOT_BUILT = {"env_cfg", "paramwise_cfg", "clip_grad"}
 _CLIP_GRAD = {"type", "max_norm", "norm_type", "clip_value", "error_if_nonfinite", "foreach"}
 
@@ -70,7 +72,7 @@ def check_config(config: Config, name: str) -> None:
 
 def top_level_keys() -> set[str]:
     """What the Runner and detr-kit read from the top level of a config."""
-    return {*inspect.signature(Runner.__init__).parameters, "runner_type", "data_root", "data_check"} - {
+    return {*inspect.signature(Runner.__init__).parameters, "runner_type", "data_root", *_READ_ELSEWHERE} - {
         "self"
     }
 

@@ -1,16 +1,13 @@
-"""Optimiser wrappers: few parameter groups, and mixed precision on any device."""
+"""Parameter groups for the optimiser: as few as there are settings."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-import torch
-from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
-from torch import Tensor, nn
+from mmengine.optim import DefaultOptimWrapperConstructor
+from torch import nn
 
-from ..registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
+from ..registry import OPTIM_WRAPPER_CONSTRUCTORS
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
@@ -38,53 +35,3 @@ class GroupedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         groups = list(merged.values())
         groups.sort(key=lambda group: float(group.get("lr", self.base_lr) or 0), reverse=True)
         params[:] = groups
-
-
-@OPTIM_WRAPPERS.register_module()
-class AmpOptimWrapper(OptimWrapper):
-    """Mixed precision: bfloat16 on any device, float16 with loss scaling.
-
-    mmengine's own runs on accelerators only.
-
-    Args:
-        dtype: "bfloat16" or "float16".
-        kwargs: of OptimWrapper.
-    """
-
-    def __init__(self, dtype: str = "bfloat16", **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        if dtype not in ("bfloat16", "float16"):
-            raise ValueError(f'AmpOptimWrapper: dtype={dtype!r}, not "bfloat16" or "float16"')
-        self.dtype = getattr(torch, dtype)
-        self.device_type = self.optimizer.param_groups[0]["params"][0].device.type
-        self.scaler = torch.amp.GradScaler(self.device_type, enabled=self.dtype is torch.float16)
-
-    @contextmanager
-    def optim_context(self, model: nn.Module) -> Iterator[None]:
-        """Autocast around the forward pass."""
-        with super().optim_context(model), torch.autocast(self.device_type, self.dtype):
-            yield
-
-    def backward(self, loss: Tensor, **kwargs: Any) -> None:
-        """Back-propagate the scaled loss."""
-        self.scaler.scale(loss).backward(**kwargs)
-        self._inner_count += 1
-
-    def step(self, **kwargs: Any) -> None:
-        """Unscale, clip, step; a step with overflown gradients is skipped and the scale lowered."""
-        if self.clip_grad_kwargs:
-            self.scaler.unscale_(self.optimizer)
-            self._clip_grad()
-        self.scaler.step(self.optimizer, **kwargs)
-        self.scaler.update()
-
-    def state_dict(self) -> dict[str, Any]:
-        """The optimizer's state and the scaler's."""
-        return {**super().state_dict(), "loss_scaler": self.scaler.state_dict()}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Resume; a checkpoint written without mixed precision is fine."""
-        scaler = state_dict.pop("loss_scaler", None)
-        if scaler:
-            self.scaler.load_state_dict(scaler)
-        super().load_state_dict(state_dict)

@@ -11,12 +11,13 @@ import torch
 import torch.distributed as dist
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
-from mmengine.runner import Runner, find_latest_checkpoint
+from mmengine.runner import Runner
 
 from ..categories import Categories
 from ..checkpoints import load_state, read_checkpoint
 from ..errors import InputError
 from ..registry import RUNNERS
+from .checkpoint_hook import last_checkpoint
 from .prepare import check_paths, prepare_config
 from .trainable_detector import unwrap
 
@@ -71,8 +72,7 @@ def _checkpoint_to_resume(config: Config, resume: bool | str | Path) -> str | No
     if not resume:
         return None
     if resume is True:
-        newest = find_latest_checkpoint(config.work_dir)
-        return newest if newest and Path(newest).is_file() else None
+        return last_checkpoint(config.work_dir)
     if not Path(resume).is_file():
         raise InputError(f"--resume {resume}: no such file; leave it empty to take the newest of the run")
     return str(resume)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import platform
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,14 @@ from .. import __version__
 from ..checkpoints import load_checkpoint, read_checkpoint
 from ..errors import InputError
 from ..registry import RUNNERS
+from .atomic_file import whole_file
 from .data_check_hook import DataCheckHook
-from .finite_loss_hook import FiniteLossHook
+from .numerical_health_hook import NumericalHealthHook
 from .plain_checkpoint_hook import PlainCheckpointHook
+from .preemption_hook import PreemptionHook
+from .seed_hook import SeedHook
+from .shared_statistics_hook import SharedStatisticsHook
+from .skipped_images_hook import SkippedImagesHook
 from .trainable_detector import unwrap
 
 _NOISE = ('"FileClient" will', '"HardDiskBackend" is', "Distributed training is not used", "Hooks will be")
@@ -36,11 +42,25 @@ class DetectionRunner(Runner):
     _has_loaded: bool
 
     def register_hooks(self, default_hooks: dict | None = None, custom_hooks: list | None = None) -> None:
-        """The config's hooks, and three that no config can do without."""
+        """The config's hooks, and those that no config can do without."""
         super().register_hooks(default_hooks, custom_hooks)
-        self.register_hook(DataCheckHook(), priority="VERY_HIGH")
-        self.register_hook(FiniteLossHook(), priority="VERY_HIGH")
-        self.register_hook(PlainCheckpointHook(), priority="LOWEST")
+        before = (
+            DataCheckHook(),
+            SeedHook(),
+            NumericalHealthHook(),
+            SkippedImagesHook(),
+            SharedStatisticsHook(),
+        )
+        for hook in before:
+            self.register_hook(hook, priority="VERY_HIGH")
+        self.register_hook(SharedStatisticsHook(), priority="NORMAL")
+        for hook in (PlainCheckpointHook(), PreemptionHook()):
+            self.register_hook(hook, priority="LOWEST")
+
+    @property
+    def common_seed(self) -> int:
+        """The seed that all processes share; `seed` is this process's own."""
+        return self.seed - self.rank if self._randomness_cfg.get("diff_rank_seed") else self.seed
 
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
         """mmengine's logger without its notes on itself."""
@@ -111,8 +131,35 @@ class DetectionRunner(Runner):
             )
         return super().load_checkpoint(filename, *args, **kwargs)
 
+    def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
+        """Write a checkpoint whole or not at all; in a run of several processes the first one writes.
+
+        Raises:
+            InputError: it could not be written, for want of space or rights; what was there before still is.
+        """
+        if self.rank != 0:
+            return
+        path = Path(out_dir) / filename
+        try:
+            with whole_file(path) as partial:
+                super().save_checkpoint(out_dir, partial.name, *args, **kwargs)
+        except OSError as error:
+            free = shutil.disk_usage(path.parent).free / 2**20
+            raise InputError(
+                f"checkpoint {path} could not be written: {error.strerror or error} ({free:.0f} MiB free). "
+                "The checkpoints before it are whole; make room there and go on with --resume"
+            ) from error
+
+    def _maybe_compile(self, target: str) -> None:
+        """torch.compile for the network alone: matching and losses work on host data and gain nothing."""
+        settings = self.cfg.get("compile")
+        if settings:
+            unwrap(self.model).network.compile(**(settings if isinstance(settings, dict) else {}))
+            self.logger.info("the network is compiled in the first steps, which take longer")
+
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         """Distributed training on a CPU has no device ids; mmengine gives it some."""
         if not self.distributed or torch.cuda.is_available():
             return super().wrap_model(model_wrapper_cfg, model)
-        return MMDistributedDataParallel(model, broadcast_buffers=False)
+        unused = self.cfg.get("find_unused_parameters", False)
+        return MMDistributedDataParallel(model, broadcast_buffers=False, find_unused_parameters=unused)

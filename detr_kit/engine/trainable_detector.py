@@ -50,7 +50,7 @@ class TrainableDetector(BaseModel):
             batch: normalised images with targets.
             mode: "tensor" for the network's output, "predict" for detections, "loss" for weighted losses:
                 those of the last decoder layer, the sum of the earlier layers' (`loss_auxiliary`) and of
-                the two-stage encoder's (`loss_encoder`), and `class_error`.
+                the two-stage encoder's (`loss_encoder`), and the criterion's other figures.
         """
         if mode == "predict":
             return self._predict(batch)
@@ -58,7 +58,9 @@ class TrainableDetector(BaseModel):
         if mode == "tensor":
             return output
         losses = self.criterion(output, batch.targets)
-        return _one_line(self.criterion.weighted(losses)) | {"class_error": losses["class_error"]}
+        return _one_line(self.criterion.weighted(losses)) | {
+            name: value for name, value in losses.items() if not name.startswith("loss_")
+        }
 
     def _predict(self, batch: ImageBatch) -> list[Prediction]:
         """Detections of each image, run with others of exactly its size and without padding.

@@ -1,0 +1,98 @@
+"""Checkpoints such that at every moment a whole one is there, whatever happens to the process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.dist import is_main_process
+from mmengine.hooks import CheckpointHook as MMEngineCheckpointHook
+
+from ..errors import InputError
+from ..registry import HOOKS
+from .atomic_file import remove_partial_files, whole_file
+
+PREEMPTED = "preempted.pth"
+_MARKER = "last_checkpoint"
+
+
+@HOOKS.register_module()
+class CheckpointHook(MMEngineCheckpointHook):
+    """mmengine's, which removes the old file before it writes the new one, the other way round.
+
+    Args:
+        kwargs: of mmengine's hook: interval, by_epoch, max_keep_ckpts, save_best, ….
+    """
+
+    def before_train(self, runner: Any) -> None:
+        """Clear away what a killed process left half written."""
+        super().before_train(runner)
+        if is_main_process():
+            remove_partial_files(self.out_dir)
+        accumulated = runner.optim_wrapper.accumulative_counts
+        if not self.by_epoch and self.interval % accumulated:
+            raise InputError(
+                f"default_hooks.checkpoint.interval={self.interval}: it must be a multiple of "
+                f"optim_wrapper.accumulative_counts={accumulated}; gradients half collected are not saved"
+            )
+
+    def _save_checkpoint_with_step(self, runner: Any, step: int, meta: dict) -> None:
+        """The new checkpoint, then the marker, and only then the old ones go."""
+        outdated: list[int] = []
+        if self.max_keep_ckpts > 0:
+            if step not in self.keep_ckpt_ids:
+                self.keep_ckpt_ids.append(step)
+            while len(self.keep_ckpt_ids) > self.max_keep_ckpts:
+                outdated.append(self.keep_ckpt_ids.popleft())
+            runner.message_hub.update_info("keep_ckpt_ids", list(self.keep_ckpt_ids))
+        name = self.filename_tmpl.format(step)
+        self.last_ckpt = str(Path(self.out_dir) / name)
+        runner.message_hub.update_info("last_ckpt", self.last_ckpt)
+        runner.save_checkpoint(
+            self.out_dir,
+            name,
+            save_optimizer=self.save_optimizer,
+            save_param_scheduler=self.save_param_scheduler,
+            meta=meta,
+            by_epoch=self.by_epoch,
+        )
+        if is_main_process():
+            mark_last_checkpoint(runner.work_dir, self.last_ckpt)
+            for path in [*(self.filename_tmpl.format(old) for old in outdated), PREEMPTED]:
+                (Path(self.out_dir) / path).unlink(missing_ok=True)
+
+    def _save_best_checkpoint(self, runner: Any, metrics: Mapping[str, float]) -> None:
+        """The former best file goes when the new one and the checkpoint that names it are written."""
+        former = getattr(self, "best_ckpt_path", None)
+        if former is None:
+            super()._save_best_checkpoint(runner, metrics)
+            return
+        self.best_ckpt_path = None
+        super()._save_best_checkpoint(runner, metrics)
+        if self.best_ckpt_path is None:
+            self.best_ckpt_path = former
+        elif self.best_ckpt_path != former and is_main_process():
+            Path(former).unlink(missing_ok=True)
+
+
+def mark_last_checkpoint(work_dir: str | Path, path: str | Path) -> None:
+    """Note which checkpoint `--resume` goes on from."""
+    with whole_file(Path(work_dir) / _MARKER) as partial:
+        partial.write_text(str(path))
+
+
+def last_checkpoint(work_dir: str | Path) -> str | None:
+    """The checkpoint that a run goes on from: the marked one, else the newest; None where there is none.
+
+    A work directory that was moved or copied is fine.
+    """
+    folder = Path(work_dir)
+    marker = folder / _MARKER
+    if marker.is_file():
+        marked = Path(marker.read_text().strip())
+        for path in (folder / marked.name, marked):
+            if path.is_file():
+                return str(path)
+    written = [*folder.glob("epoch_*.pth"), *folder.glob("iter_*.pth"), *folder.glob(PREEMPTED)]
+    return str(max(written, key=lambda path: path.stat().st_mtime)) if written else None
