@@ -10,8 +10,10 @@ if TYPE_CHECKING:
 
 
 def add_detector_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", required=True, help="a config's name or path")
-    parser.add_argument("--checkpoint", required=True, help=".pth, .safetensors or a transformers folder")
+    parser.add_argument("--model", help="a config's name or path; by default as the weights say")
+    parser.add_argument(
+        "--checkpoint", required=True, help=".pth, .safetensors, a transformers folder, or builtin"
+    )
     parser.add_argument("--score-threshold", type=float, default=0.3, help="leave out what is below (0.3)")
     parser.add_argument("--device", help="cpu, cuda, mps, …; by default a GPU where there is one")
     parser.add_argument("--half", choices=("bf16", "fp16"), help="run the network in half precision")

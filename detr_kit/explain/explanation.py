@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
+from torchvision.ops import box_convert
 
 from ..errors import InputError
 from ..models import DETR, DeformableDETR
-from ..models.postprocess import to_pixels
 from ..structures import DetectorOutput, Prediction
 from .attention import (
     DeformableAttention,
@@ -116,7 +116,7 @@ def explain(
         if query is None:
             prediction = postprocessor(output, [size])[0]
             _check("detection", detection, len(prediction.scores))
-            final, box = to_pixels(layers[-1], size), prediction.boxes[detection]
+            final, box = _to_pixels(layers[-1], size), prediction.boxes[detection]
             query, label = int((final - box).abs().amax(-1).argmin()), int(prediction.labels[detection])
         else:
             _check("query", query, layers.shape[1])
@@ -127,10 +127,16 @@ def explain(
         else:
             score = output.logits[0, query].softmax(-1)[label]
             seen = global_attention(attention, calls, query, masks[0][0].shape[-2:])
-        boxes = to_pixels(layers[:, query], size).cpu()
+        boxes = _to_pixels(layers[:, query], size).cpu()
     return Explanation(image, query, class_names[label], float(score), boxes, seen)
 
 
 def _check(name: str, number: int, count: int) -> None:
     if not 0 <= number < count:
         raise InputError(f"{name}={number}: there are {count}, 0 … {count - 1}")
+
+
+def _to_pixels(boxes: Tensor, size: tuple[int, int]) -> Tensor:
+    """(…, 4) cxcywh normalised -> xyxy in pixels of an image of (height, width)."""
+    height, width = size
+    return box_convert(boxes, "cxcywh", "xyxy") * boxes.new_tensor([width, height, width, height])
