@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import matplotlib
 import numpy as np
 import torch
+import torch.nn.functional as F
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
@@ -26,6 +28,7 @@ LEVEL_COLOURS = ("#648fff", "#ffb000", "#dc267f", "#00b391", "#fe6100", "#785ef0
 HEAD_COLOURS = tuple(matplotlib.colormaps["tab10"](index) for index in range(10))
 BOX_COLOUR = "#ff2d2d"
 _DPI = 150
+_LABEL = dict(facecolor="white", alpha=0.7, edgecolor="none", pad=1)
 
 
 def draw_deformable(explanation: Explanation, layer: int) -> Image.Image:
@@ -54,14 +57,10 @@ def draw_deformable(explanation: Explanation, layer: int) -> Image.Image:
         _draw_box(axis, explanation.boxes[-1], BOX_COLOUR)
         _draw_reference(axis, reference, (width, height))
         entries = [_dot(colours[i % len(colours)], name) for i, name in enumerate(labels)]
-        _legend(
-            axis,
-            [*entries, _cross("reference, its box dotted" if len(reference) == 4 else "reference point")],
-        )
+        _legend(axis, [*entries, _cross("reference")])
     _box_path(axes[3], explanation, window, attention.references[0])
-    return _finish(
-        figure, f"decoder layer {layer + 1} of {len(explanation.boxes)}; area of a dot: its weight"
-    )
+    note = f"decoder layer {layer + 1} of {len(explanation.boxes)}; area of a dot: its attention weight"
+    return _finish(figure, note + ("; dotted: the box it started from" if len(reference) == 4 else ""))
 
 
 def draw_global(explanation: Explanation, layer: int) -> Image.Image:
@@ -76,9 +75,8 @@ def draw_global(explanation: Explanation, layer: int) -> Image.Image:
     _heat(axes[1], explanation, maps.mean(0))
     axes[1].set_title("Attention, mean of all heads")
     _draw_box(axes[1], explanation.boxes[-1], BOX_COLOUR)
-    heat = axes[1].images[-1]
     strip = axes[1].inset_axes((0.15, -0.06, 0.7, 0.03))
-    bar = figure.colorbar(heat, cax=strip, orientation="horizontal")
+    bar = figure.colorbar(ScalarMappable(cmap="inferno"), cax=strip, orientation="horizontal")
     bar.set_ticks([0, 1], labels=["0", f"{float(maps.mean(0).max()):.2g}"], fontsize=8)
     bar.outline.set_visible(False)
     axes[2].set_title("Attention of each head")
@@ -89,7 +87,7 @@ def draw_global(explanation: Explanation, layer: int) -> Image.Image:
         cell = axes[2].inset_axes((column / columns, 1 - (row + 1) / rows, 0.97 / columns, 0.97 / rows))
         _heat(cell, explanation, head)
         _draw_box(cell, explanation.boxes[-1], BOX_COLOUR, 1)
-        cell.text(0.03, 0.97, str(index + 1), transform=cell.transAxes, va="top", color="white", fontsize=7)
+        cell.text(0.03, 0.97, str(index + 1), transform=cell.transAxes, va="top", fontsize=7, bbox=_LABEL)
         _bare(cell)
     axes[2].set_aspect(height / width)
     axes[2].set_axis_off()
@@ -102,15 +100,13 @@ def _panels(explanation: Explanation, count: int = 4) -> tuple[Figure, list[Axes
     height, width = explanation.image.shape[:2]
     panel = 3.25  # inches
     tall = panel * min(max(height / width, 0.6), 1.6)
-    figure = Figure(figsize=(count * (panel + 0.1) + 0.1, tall + 1.4), dpi=_DPI)
+    figure = Figure(figsize=(count * (panel + 0.1) + 0.1, tall + 1.55), dpi=_DPI)
     FigureCanvasAgg(figure)
     inches = figure.get_size_inches()
     axes = []
     for index in range(count):
         left = 0.1 + index * (panel + 0.1)
-        axes.append(
-            figure.add_axes((left / inches[0], 0.75 / inches[1], panel / inches[0], tall / inches[1]))
-        )
+        axes.append(figure.add_axes((left / inches[0], 0.9 / inches[1], panel / inches[0], tall / inches[1])))
         _bare(axes[-1])
     figure.suptitle(
         f"{explanation.class_name}  {explanation.score:.2f}",
@@ -127,21 +123,16 @@ def _bare(axis: Axes) -> None:
 
 
 def _window(explanation: Explanation, points: Tensor, weights: Tensor) -> tuple[float, float, float, float]:
-    """x0, y0, x1, y1 around all boxes and nearly all of the attention, within the image, as wide as high."""
+    """x0, y0, x1, y1 around the box and nearly all of the attention, of the image's shape and within it."""
     height, width = explanation.image.shape[:2]
     seen = points[weights > 0.25 * weights.mean()].reshape(-1, 2)
-    corners = torch.cat(
-        [explanation.boxes[-1].reshape(2, 2), seen.quantile(torch.tensor([0.05, 0.95]), dim=0)]
-    )
-    low, high = corners.amin(0), corners.amax(0)
-    side = float((high - low).amax()) * 1.25
-    side = min(max(side, 0.3 * max(height, width)), max(height, width))
-    edges = []
-    for centre, limit in zip(((low + high) / 2).tolist(), (width, height), strict=True):
-        half = min(side, limit) / 2
-        centre = min(max(centre, half), limit - half)
-        edges.append((centre - half, centre + half))
-    (x0, x1), (y0, y1) = edges
+    corners = [explanation.boxes[-1].reshape(2, 2), seen.quantile(torch.tensor([0.05, 0.95]), dim=0)]
+    low, high = torch.cat(corners).amin(0), torch.cat(corners).amax(0)
+    size = torch.tensor([width, height], dtype=torch.float32)
+    share = min(max(float(((high - low) / size).amax()) * 1.25, 0.2), 1.0)
+    half = size * share / 2
+    centre = torch.minimum(torch.maximum((low + high) / 2, half), size - half)
+    (x0, y0), (x1, y1) = (centre - half).tolist(), (centre + half).tolist()
     return x0, y0, x1, y1
 
 
@@ -227,17 +218,11 @@ def _box_path(
 def _heat(axis: Axes, explanation: Explanation, attention: Tensor) -> None:
     """A map over the image: opaque where attention is, clear where none is."""
     height, width = explanation.image.shape[:2]
-    _show_image(axis, explanation.image, faded=0.3)
-    share = (attention / attention.max()).numpy()
-    axis.imshow(
-        share,
-        extent=(0, width, height, 0),
-        cmap="inferno",
-        interpolation="bicubic",
-        vmin=0,
-        vmax=1,
-        alpha=0.7,
-    )
+    _show_image(axis, explanation.image, faded=0.5)
+    smooth = F.interpolate(attention[None, None], (256, 256), mode="bicubic")[0, 0].clamp(min=0)
+    share = (smooth / smooth.max()).numpy()
+    extent = (0, width, height, 0)
+    axis.imshow(share, extent=extent, cmap="inferno", vmin=0, vmax=1, alpha=0.9 * share**0.5)
 
 
 def _dot(colour: object, label: str) -> Line2D:
