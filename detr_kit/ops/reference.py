@@ -38,9 +38,11 @@ def sampling_locations_of(
     num_points = sampling_offsets.shape[-2]
     points = reference_points[:, :, None, :, None, :]
     if reference_points.shape[-1] == 2:
-        # Level by level, with plain numbers: as one tensor the sizes would become constants of an exported graph.
+        # Level by level, with plain numbers: one tensor of sizes would be a constant of an exported graph.
         levels = zip(sampling_offsets.unbind(3), level_shapes(spatial_shapes), strict=True)
-        steps = [torch.stack((o[..., 0] / width, o[..., 1] / height), dim=-1) for o, (height, width) in levels]
+        steps = [
+            torch.stack((o[..., 0] / width, o[..., 1] / height), dim=-1) for o, (height, width) in levels
+        ]
         return points + torch.stack(steps, dim=3)
     if reference_points.shape[-1] == 4:
         return points[..., :2] + sampling_offsets / num_points * points[..., 2:] * 0.5
