@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.export import Dim
+from torchvision.ops import box_convert
 
 from ..models.postprocess import Postprocessor
 from .fold_batch_norm import fold_batch_norm
@@ -60,8 +61,11 @@ class DetectionGraph(nn.Module):
         """
         with record_layers(self.network) as layers:
             output = self.network(images.to(self.dtype), padding_mask)
-        results = output[:2] if self.postprocessor is None else self.postprocessor.select(output)
-        return (*results, *layers.values()) if self.with_layers else tuple(results)
+        results: tuple[Tensor, ...] = output[:2]
+        if self.postprocessor is not None:
+            scores, labels, boxes = self.postprocessor.select(output)
+            results = (scores, labels, box_convert(boxes, "cxcywh", "xyxy"))
+        return (*results, *layers.values()) if self.with_layers else results
 
     def layer_names(self, inputs: Sequence[Tensor]) -> list[str]:
         """Names of the layers in the order in which they run."""

@@ -105,6 +105,8 @@ class OnnxFile:
         values = {name: f"{name}_DequantizeLinear_Output" for name in self._layers}
         values = {name: value if value in made else name for name, value in values.items()}
         values = {name: value for name, value in values.items() if value in made}
+        if not values:
+            return {}
         model.graph.output.extend(onnx.ValueInfoProto(name=value) for value in values.values())
         opened = session(model.SerializeToString())
         results = _run(opened, self.metadata.input_names, list(values.values()), inputs)

@@ -13,6 +13,12 @@ from ..registry import MODELS
 from ..structures import DetectorOutput, Prediction
 
 
+def to_pixels(boxes: Tensor, size: tuple[int, int]) -> Tensor:
+    """(N, 4) cxcywh normalised -> xyxy in pixels of an image of (height, width)."""
+    height, width = size
+    return box_convert(boxes, "cxcywh", "xyxy") * boxes.new_tensor([width, height, width, height])
+
+
 class Postprocessor(ABC):
     """Chooses detections, then brings their boxes to pixels."""
 
@@ -24,8 +30,8 @@ class Postprocessor(ABC):
             original_sizes: B pairs (height, width) in pixels.
         """
         return [
-            Prediction(s, c, b * b.new_tensor([width, height, width, height]))
-            for s, c, b, (height, width) in zip(*self.select(output), original_sizes, strict=True)
+            Prediction(scores, labels, to_pixels(boxes, size))
+            for scores, labels, boxes, size in zip(*self.select(output), original_sizes, strict=True)
         ]
 
     @abstractmethod
@@ -33,7 +39,7 @@ class Postprocessor(ABC):
         """The K best of each image, best first, as tensors of the batch: what an exported graph ends with.
 
         Returns:
-            scores (B, K), labels (B, K) int64, boxes (B, K, 4) xyxy normalised to each image.
+            scores (B, K), labels (B, K) int64, boxes (B, K, 4) cxcywh normalised to each image.
         """
 
 
@@ -69,5 +75,5 @@ class SigmoidPostprocessor(Postprocessor):
 
 
 def _boxes_of(output: DetectorOutput, queries: Tensor) -> Tensor:
-    """queries (B, K) -> (B, K, 4) xyxy."""
-    return box_convert(output.boxes.gather(1, queries[..., None].expand(-1, -1, 4)), "cxcywh", "xyxy")
+    """queries (B, K) -> (B, K, 4)."""
+    return output.boxes.gather(1, queries[..., None].expand(-1, -1, 4))
