@@ -48,6 +48,7 @@ class Detector(Predictor):
 
     Attributes:
         network: the network, in evaluation mode.
+        config: where the network's transforms and post-processing are described.
         class_names: the class of each label.
 
     Raises:
@@ -79,6 +80,7 @@ class Detector(Predictor):
         except InputError as error:
             raise InputError(f"checkpoint {checkpoint}: {error}") from error
         load_state(network, file, str(checkpoint), strict=True)
+        self.config = config
         self.network = network.eval().to(self.device, self.dtype)
         self._run = torch.compile(self.network) if compile else self.network
         self.postprocessor = build(config.model.postprocessor.to_dict(), MODELS)

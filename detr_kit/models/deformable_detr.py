@@ -112,7 +112,7 @@ class DeformableDETR(nn.Module):
             encoder = (at_least_float32(logits), boxes.sigmoid())
             query_position, target, reference = self.proposals.queries(logits, boxes, memory.dtype)
         else:
-            batch_embed = self.query_embed.weight.expand(len(images), -1, -1)
+            batch_embed = self.query_embed.weight.expand(images.shape[0], -1, -1)
             query_position, target = batch_embed.chunk(2, dim=-1)
             reference = at_least_float32(self.reference_points(query_position)).sigmoid()
 

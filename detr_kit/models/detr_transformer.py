@@ -102,7 +102,7 @@ class DetrTransformer(nn.Module):
         for encoder_layer in self.encoder_layers:
             memory = encoder_layer(memory, position, padding_mask)
         memory_key = memory + position
-        query_position = query_embed.expand(len(features), -1, -1)
+        query_position = query_embed.expand(features.shape[0], -1, -1)
         x = query_position.new_zeros(query_position.shape)
         outputs = []
         for decoder_layer in self.decoder_layers:

@@ -23,7 +23,7 @@ def resize_mask(padding_mask: Tensor | None, images: Tensor, features: Tensor) -
     """
     height, width = features.shape[-2:]
     if padding_mask is None:
-        return torch.zeros(len(features), height, width, dtype=torch.bool, device=features.device)
+        return torch.zeros(features.shape[0], height, width, dtype=torch.bool, device=features.device)
     if padding_mask.shape != (images.shape[0], *images.shape[-2:]):
         raise ValueError(
             f"padding_mask is {tuple(padding_mask.shape)}, images are {tuple(images.shape)}; "

@@ -38,9 +38,12 @@ def sampling_locations_of(
     num_points = sampling_offsets.shape[-2]
     points = reference_points[:, :, None, :, None, :]
     if reference_points.shape[-1] == 2:
-        shapes = level_shapes(spatial_shapes)
-        size = sampling_offsets.new_tensor([[width, height] for height, width in shapes])
-        return points + sampling_offsets / size[:, None, :]
+        # Level by level, with plain numbers: one tensor of sizes would be a constant of an exported graph.
+        levels = zip(sampling_offsets.unbind(3), level_shapes(spatial_shapes), strict=True)
+        steps = [
+            torch.stack((o[..., 0] / width, o[..., 1] / height), dim=-1) for o, (height, width) in levels
+        ]
+        return points + torch.stack(steps, dim=3)
     if reference_points.shape[-1] == 4:
         return points[..., :2] + sampling_offsets / num_points * points[..., 2:] * 0.5
     raise ValueError(

@@ -1,0 +1,198 @@
+"""A Detector becomes a file that runs without detr-kit's network code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision.transforms import v2
+
+from ..data.image_io import read_image
+from ..data.normalize import IMAGENET_MEAN, IMAGENET_STD, normalize_batch
+from ..errors import InputError
+from ..inference import Detector
+from ..structures import ImageBatch
+from .exported_detector import FORMATS
+from .graph import SMALLEST_SIDE, DetectionGraph, GraphInputs, input_names
+from .metadata import ExportMetadata
+from .onnx_format import DEFAULT_OPSET, SMALLEST_OPSET, require_onnx, set_metadata, to_onnx
+from .openvino_format import require_openvino, write_openvino
+from .quantize import KEEP_FLOAT, quantize
+from .torch_format import trace, write_aoti, write_program
+
+TORCHSCRIPT = (
+    "torchscript is not offered: PyTorch deprecated it in favour of torch.export, it records one image size "
+    "unless the network is rewritten for its compiler, and every runtime that reads it reads one of the "
+    "others; use torch-export (Python), aoti (C++) or onnx"
+)
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """How to export.
+
+    Attributes:
+        format: "onnx", "torch-export", "aoti" or "openvino".
+        half: float16 inside; boxes and scores stay float32.
+        int8: quantise to INT8 with images to calibrate on (onnx, openvino).
+        keep_float: patterns of layers that INT8 leaves alone.
+        opset: of ONNX.
+        static_size: fix (height, width); images are then squeezed to it. The batch stays free.
+        postprocess: end the graph with the post-processing; without, it gives logits and boxes.
+        padding_mask: a second input for batches of padded images.
+        op: "reference" or "native": how the torch formats compute deformable attention. A file with the
+            native operator needs detr_kit where it runs.
+
+    Raises:
+        InputError: values that do not go together.
+    """
+
+    format: str
+    half: bool = False
+    int8: bool = False
+    keep_float: Sequence[str] = KEEP_FLOAT
+    opset: int = DEFAULT_OPSET
+    static_size: tuple[int, int] | None = None
+    postprocess: bool = True
+    padding_mask: bool = False
+    op: str = "reference"
+
+    def __post_init__(self) -> None:
+        if self.format == "torchscript":
+            raise InputError(TORCHSCRIPT)
+        if self.format not in FORMATS:
+            raise InputError(f"format {self.format!r}: it must be one of {', '.join(FORMATS)}")
+        onnx_based = self.format in ("onnx", "openvino")
+        if self.int8 and not onnx_based:
+            raise InputError(
+                f"int8 with format {self.format}: INT8 is made by onnxruntime; use onnx or openvino"
+            )
+        if self.int8 and self.half:
+            raise InputError("half and int8 exclude one another; choose one")
+        if onnx_based and self.op != "reference":
+            raise InputError(f"op={self.op} with format {self.format}: only torch-export and aoti know it")
+        if self.opset < SMALLEST_OPSET:
+            raise InputError(f"opset {self.opset}: the exporter writes {SMALLEST_OPSET} and above")
+        if self.static_size is not None and min(self.static_size) < SMALLEST_SIDE:
+            raise InputError(f"static size {self.static_size}: sides must be {SMALLEST_SIDE} pixels or more")
+
+    @property
+    def precision(self) -> str:
+        """ "fp32", "fp16" or "int8"."""
+        return "int8" if self.int8 else "fp16" if self.half else "fp32"
+
+
+def export_detector(
+    detector: Detector,
+    path: str | Path,
+    options: ExportOptions,
+    calibration: Iterable[str | Path] = (),
+) -> Path:
+    """Write a detector as one self-contained file (OpenVINO: .xml and .bin).
+
+    Args:
+        detector: a float32 one.
+        path: with the ending of its format: .onnx, .pt2, .aoti, .xml.
+        options: see ExportOptions.
+        calibration: image files for INT8, some hundred of the kind that will be seen.
+
+    Returns:
+        The path.
+
+    Raises:
+        InputError: another ending, a place that cannot be written, a missing package, no images for INT8.
+    """
+    path = Path(path).expanduser()
+    ending = FORMATS[options.format][0]
+    if path.suffix != ending:
+        raise InputError(f"{path}: a file of format {options.format} ends in {ending}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{path}: it cannot be written: {error}") from error
+    if options.format in ("onnx", "openvino"):
+        require_onnx()
+    if options.format == "openvino":
+        require_openvino()
+
+    onnx_based = options.format in ("onnx", "openvino")
+    graph = DetectionGraph(
+        detector.network,
+        detector.postprocessor if options.postprocess else None,
+        torch.float16 if options.half else torch.float32,
+        with_layers=onnx_based,
+    ).eval()
+    inputs = GraphInputs.of(options.static_size, options.padding_mask)
+    metadata = _metadata(detector, graph, options)
+    program = trace(graph, inputs, options.op)
+    if options.format == "torch-export":
+        write_program(program, path, metadata)
+    elif options.format == "aoti":
+        write_aoti(program, path, metadata)
+    else:
+        _write_onnx_based(
+            program, graph.layer_names(inputs.tensors), detector, path, metadata, options, calibration
+        )
+    return path
+
+
+def _write_onnx_based(
+    program: torch.export.ExportedProgram,
+    layers: list[str],
+    detector: Detector,
+    path: Path,
+    metadata: ExportMetadata,
+    options: ExportOptions,
+    calibration: Iterable[str | Path],
+) -> None:
+    import onnx
+
+    model = to_onnx(program, metadata, layers, options.opset)
+    if options.int8:
+        batches = (network_inputs(detector, image, options) for image in calibration)
+        model = quantize(model, batches, options.keep_float)
+        set_metadata(model, metadata, layers)
+    if options.format == "onnx":
+        onnx.save(model, path)
+    else:
+        write_openvino(model, layers, path, metadata)
+
+
+def network_inputs(
+    detector: Detector, image: str | Path | np.ndarray, options: ExportOptions
+) -> tuple[Tensor, ...]:
+    """An image as the exported graph reads it, alone in its batch."""
+    array = image if isinstance(image, np.ndarray) else read_image(image, apply_orientation=True)
+    pixels = detector.transforms(torch.from_numpy(array).permute(2, 0, 1))
+    if options.static_size is not None:
+        pixels = v2.functional.resize(pixels, list(options.static_size), antialias=True)
+    mask = torch.zeros(1, *pixels.shape[-2:], dtype=torch.bool)
+    images = normalize_batch(ImageBatch(pixels[None], mask)).images
+    return (images, mask) if options.padding_mask else (images,)
+
+
+def _metadata(detector: Detector, graph: DetectionGraph, options: ExportOptions) -> ExportMetadata:
+    transforms: list[dict[str, Any]] = (
+        detector.config.test_dataloader.dataset.to_dict().get("transforms") or []
+    )
+    return ExportMetadata(
+        format=options.format,
+        precision=options.precision,
+        architecture=type(detector.network).__name__,
+        classes=list(detector.categories.names),
+        category_ids=list(detector.categories.ids),
+        transforms=transforms,
+        mean=list(IMAGENET_MEAN),
+        std=list(IMAGENET_STD),
+        postprocess=options.postprocess,
+        postprocessor=detector.config.model.postprocessor.to_dict(),
+        padding_mask=options.padding_mask,
+        static_size=None if options.static_size is None else list(options.static_size),
+        input_names=input_names(options.padding_mask),
+        output_names=list(graph.outputs),
+    )

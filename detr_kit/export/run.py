@@ -1,0 +1,82 @@
+"""Export and verify in one go: what `detr-kit export` does."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import warnings
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+from ..errors import InputError
+from ..inference import Detector
+from ..sources import expand
+from .export import ExportOptions, export_detector
+from .verification_set import VerificationSet, builtin_set
+from .verify import LIMITS, Verification, verify_export
+
+
+def export_and_verify(
+    model: str | Path | None,
+    checkpoint: str | Path,
+    path: str | Path,
+    options: ExportOptions,
+    *,
+    calibration: str | Path | None = None,
+    calibration_limit: int = 100,
+    annotations: str | Path | None = None,
+    images: str | Path | None = None,
+    limit: int | None = None,
+    limits: Mapping[str, float | None] | None = None,
+    report: str | Path | None = None,
+) -> Verification:
+    """Export a checkpoint, then set the file against the network.
+
+    Args:
+        model, checkpoint: see Detector.
+        path, options: see export_detector.
+        calibration: folder or pattern of images for INT8; calibration_limit of them, evenly spread, are used.
+        annotations, images: COCO set to verify on; images alone is a folder without annotations; without
+            both, drawn pictures serve.
+        limit: images to verify on.
+        limits: overrides of LIMITS by field; None stands for no override.
+        report: a JSON file to write the figures to.
+
+    Raises:
+        InputError: anything that cannot be read or does not go together, before the export begins.
+    """
+    if options.int8 and not calibration:
+        raise InputError("int8 needs calibration images: --calibration DIR, some hundred like those to come")
+    if annotations and not images:
+        raise InputError(f"--verify {annotations} needs --images DIR, the folder of its images")
+    if calibration_limit < 1 or (limit is not None and limit < 1):
+        raise InputError("--limit and --calibration-limit must be 1 or more")
+    with ExitStack() as stack:
+        if annotations and images:
+            chosen = VerificationSet.from_coco(annotations, images, limit)
+        elif images:
+            chosen = VerificationSet.from_folder(images, limit)
+        else:
+            chosen = stack.enter_context(builtin_set())
+        pictures = _calibration_images(calibration, calibration_limit) if options.int8 and calibration else []
+        detector = Detector(model, checkpoint, device="cpu")
+        with warnings.catch_warnings():
+            # The exporters speak of their own internals; what matters comes as an error.
+            warnings.simplefilter("ignore")
+            logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+            export_detector(detector, path, options, pictures)
+        changed = {name: value for name, value in (limits or {}).items() if value is not None}
+        found = verify_export(
+            detector, path, chosen, dataclasses.replace(LIMITS[options.precision], **changed)
+        )
+    if report:
+        Path(report).write_text(json.dumps(found.to_dict(), indent=1), encoding="utf-8")
+    return found
+
+
+def _calibration_images(source: str | Path, limit: int) -> list[Path]:
+    files = [Path(item) for item in expand(source)]
+    step = max(len(files) // limit, 1)
+    return files[::step][:limit]
