@@ -11,7 +11,7 @@ FLOORS = {
     "models": 2, "data": 2,
     "losses": 3, "zoo": 3, "sources": 3,
     "evaluation": 4, "visualization": 4, "checkpoints": 4, "detections": 4, "environment": 4,
-    "explain": 4,
+    "explain": 4, "check": 4,
     "inference": 5, "predictor": 5, "predict": 5, "engine": 5, "export": 5, "serving": 5,
     "batch_size": 1,
     "cli": 6,

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import InputError
-from . import convert, demo, env, explain, predict, serve, test, train
+from . import check, convert, demo, env, explain, predict, serve, test, train
 
-COMMANDS = (train, test, predict, explain, demo, serve, convert, env)
+COMMANDS = (train, test, predict, explain, demo, serve, check, convert, env)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -54,8 +55,8 @@ def read_coco_annotations(path: str | Path) -> CocoAnnotations:
             names the first such annotation and says how many there are.
     """
     path = str(path)
-    data = _read_json(path)
-    images, annotations, categories = (_list(data, path, k) for k in ("images", "annotations", "categories"))
+    data = read_coco_json(path)
+    images, annotations, categories = (data[key] for key in ("images", "annotations", "categories"))
     image_ids = _field(images, "images", "id", path)
     file_names = np.array([str(n) for n in _field(images, "images", "file_name", path)], dtype=np.str_)
     sizes = [[_side(image, key, path) for key in ("height", "width")] for image in images]
@@ -82,7 +83,7 @@ def read_coco_annotations(path: str | Path) -> CocoAnnotations:
 
     check(lambda i: owners[i] not in index_of, "image_id", owners, "no image has this id; add or remove")
     check(lambda i: labels[i] not in known_categories, "category_id", labels, "no category has this id")
-    check(lambda i: not _four_numbers(raw_boxes[i]), "bbox", raw_boxes, "it must be [x, y, width, height]")
+    check(lambda i: not is_box(raw_boxes[i]), "bbox", raw_boxes, "it must be [x, y, width, height]")
     xywh = np.array(raw_boxes, dtype=np.float64).reshape(-1, 4)
     finite = np.asarray(np.isfinite(xywh).all(axis=1))
     check(lambda i: not finite[i], "bbox", raw_boxes, "not finite; correct or remove the box")
@@ -132,7 +133,8 @@ def _side(image: dict[str, Any], key: str, path: str) -> int:
     return int(value)
 
 
-def _four_numbers(box: Any) -> bool:
+def is_box(box: Any) -> bool:
+    """Whether a bbox is a list of four numbers, finite or not."""
     return (
         isinstance(box, list)
         and len(box) == 4
@@ -140,7 +142,15 @@ def _four_numbers(box: Any) -> bool:
     )
 
 
-def _read_json(path: str) -> dict[str, Any]:
+def read_coco_json(path: str | Path) -> dict[str, Any]:
+    """The lists of an annotation file, what is in them unchecked.
+
+    Raises:
+        InputError: no such file, broken JSON, or no "images", "annotations" and "categories" in it.
+    """
+    # Millions of new lists and dicts, none of them rubbish: looking for it would double the time.
+    collecting = gc.isenabled()
+    gc.disable()
     try:
         with open(path, encoding="utf-8") as file:
             data = json.load(file)
@@ -148,19 +158,21 @@ def _read_json(path: str) -> dict[str, Any]:
         raise InputError(f"annotations {path}: {error.strerror or error}") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"annotations {path}: not valid JSON: {error}; export or download it again") from error
+    finally:
+        if collecting:
+            gc.enable()
     if not isinstance(data, dict):
         raise InputError(
             f"annotations {path}: a JSON {type(data).__name__}, not a COCO file; it must be an object with "
             '"images", "annotations" and "categories" (a list is usually a file of detections)'
         )
+    for key in ("images", "annotations", "categories"):
+        value = data.get(key)
+        if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
+            raise InputError(
+                f"annotations {path}: {key!r} is missing or not a list of objects; COCO files have it"
+            )
     return data
-
-
-def _list(data: dict[str, Any], path: str, key: str) -> list[dict[str, Any]]:
-    value = data.get(key)
-    if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
-        raise InputError(f"annotations {path}: {key!r} is missing or not a list of objects; COCO files have it")
-    return value
 
 
 def _field(entries: list[dict[str, Any]], kind: str, key: str, path: str) -> list[Any]:

@@ -1,0 +1,48 @@
+"""`detr-kit check`"""
+
+from __future__ import annotations
+
+import argparse
+
+from mmengine.config import DictAction
+
+
+def add_command(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("check", help="find what is wrong with a data set before training on it")
+    parser.add_argument(
+        "data",
+        metavar="CONFIG|DATA",
+        help="a config's name or path (all its data sets are checked), or a data set: a COCO JSON file, a "
+        "data.yaml, or a folder of COCO, Pascal VOC or YOLO files",
+    )
+    parser.add_argument(
+        "--images", metavar="DIR", help="the pictures, where they are not beside the annotations"
+    )
+    parser.add_argument("--no-images", action="store_true", help="look at the annotations alone")
+    parser.add_argument("--num-queries", type=int, metavar="N", help="of the network (the config's)")
+    parser.add_argument("--json", metavar="FILE", help="write the report as JSON")
+    parser.add_argument(
+        "--html", metavar="FILE", help="write it as one HTML file, with pictures of the worst"
+    )
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action=DictAction,
+        metavar="KEY=VALUE",
+        help="override the config: data_root=DIR",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    from ..engine.check_command import run_check
+
+    return run_check(
+        options.data,
+        images=options.images,
+        read_images=not options.no_images,
+        num_queries=options.num_queries,
+        json_file=options.json,
+        html_file=options.html,
+        options=options.cfg_options,
+    )

@@ -1,0 +1,7 @@
+"""Data sets of other people's formats, read into COCO's form."""
+
+from .find import find_data
+from .holdout import hold_out
+from .split import Content, DataSource, Problem, Split
+
+__all__ = ["Content", "DataSource", "Problem", "Split", "find_data", "hold_out"]
