@@ -113,7 +113,10 @@ def load_state(
     own = network.state_dict()
     ignored = [k for k in {*own, *ours} if k.endswith("num_batches_tracked")]
     fitting = {k: t for k, t in ours.items() if k in own and own[k].shape == t.shape}
-    reinitialised = [k for k in ours if k in own and own[k].shape != ours[k].shape]
+    categories = categories_of(file, found.architecture.num_classes)
+    relabelled = _relabelled_heads(network, ours, categories, class_names)
+    fitting = {k: t for k, t in fitting.items() if k not in relabelled}
+    reinitialised = [k for k in ours if k in own and k not in fitting]
     missing = [k for k in own if k not in ours and k not in ignored]
     unexpected = [k for k in ours if k not in own and k not in ignored]
     if len(fitting) < 0.5 * len(own):
@@ -129,7 +132,6 @@ def load_state(
             f"another shape {reinitialised[:2]}. Use the config it was trained with"
         )
     network.load_state_dict(fitting, strict=False)
-    categories = categories_of(file, found.architecture.num_classes)
     carried = _carry_rows(network, ours, reinitialised, categories, class_names)
     unchanged = {key for key, tensor in state.items() if ours.get(key) is tensor}
     return LoadReport(
@@ -159,6 +161,22 @@ def strip_wrapper(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if any(key.startswith(prefix) for key in state):
             state = {key.removeprefix(prefix): t for key, t in state.items() if key.startswith(prefix)}
     return dict(state)
+
+
+def _relabelled_heads(
+    network: nn.Module,
+    ours: Mapping[str, Tensor],
+    source: Categories | None,
+    class_names: Sequence[str] | None,
+) -> list[str]:
+    """Class heads whose rows mean other classes in the file than in the network, however well they fit."""
+    if source is None or class_names is None:
+        return []
+    pairs = zip(class_names, source.names, strict=False)
+    if all(new in (UNUSED, old) for new, old in pairs):
+        return []
+    proposals = f"class_heads.{len(network.transformer.decoder_layers)}."  # type: ignore[union-attr, arg-type]
+    return [k for k in ours if k.startswith(("class_head.", "class_heads.")) and not k.startswith(proposals)]
 
 
 @torch.no_grad()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 
+from .data_arguments import add_data_arguments, data_arguments
 from .run_arguments import add_run_arguments, run_arguments
 
 
 def add_command(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser("train", help="train a config")
-    parser.add_argument("config", help="a config's name (deformable_detr_r50) or path")
+    parser = commands.add_parser("train", help="train a config, or on a data set")
+    parser.add_argument("config", nargs="?", help="a config's name (deformable_detr_r50) or path")
     parser.add_argument(
         "--resume",
         nargs="?",
@@ -25,14 +26,16 @@ def add_command(commands: argparse._SubParsersAction) -> None:
         help="scale the learning rate from the recipe's batch size to the real one",
     )
     add_run_arguments(parser)
+    add_data_arguments(parser)
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> None:
-    from ..engine import train
+    from ..engine import fine_tune, train
 
-    train(
-        options.config,
+    data = data_arguments(options)
+    (fine_tune if data else train)(
+        **(data or {"config": options.config}),
         resume=options.resume,
         amp=options.amp,
         auto_scale_lr=options.auto_scale_lr,

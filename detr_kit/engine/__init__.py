@@ -2,6 +2,7 @@
 
 from .coco_metric import CocoMetric
 from .curves import CurveHook, draw_curves
+from .fine_tune import fine_tune
 from .optim import AmpOptimWrapper, GroupedOptimWrapperConstructor
 from .prepare import prepare_config
 from .run import evaluate, train
@@ -18,6 +19,7 @@ __all__ = [
     "TrainableDetector",
     "draw_curves",
     "evaluate",
+    "fine_tune",
     "prepare_config",
     "train",
 ]

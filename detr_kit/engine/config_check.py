@@ -70,7 +70,9 @@ def check_config(config: Config, name: str) -> None:
 
 def top_level_keys() -> set[str]:
     """What the Runner and detr-kit read from the top level of a config."""
-    return {*inspect.signature(Runner.__init__).parameters, "runner_type", "data_root"} - {"self"}
+    return {*inspect.signature(Runner.__init__).parameters, "runner_type", "data_root", "data_check"} - {
+        "self"
+    }
 
 
 def _check_top_level(config: Config, name: str) -> None:

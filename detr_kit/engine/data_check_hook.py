@@ -1,19 +1,28 @@
-"""Says what data a run uses, and stops before the first step where it cannot fit the network."""
+"""Says what data a run uses, and stops before the first step where it cannot be learned from."""
 
 from __future__ import annotations
 
 from typing import Any, cast
 
+from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import Hook
 from torch.utils.data import DataLoader
 
 from ..categories import Categories
+from ..check import ERROR, WARNING, check_data
 from ..errors import InputError
+from .config_data import splits_of_config
 from .trainable_detector import unwrap
+
+_SAMPLE = 32  # pictures of each split that are read before training
 
 
 class DataCheckHook(Hook):
-    """Compares each data set's classes with the network's, and training with validation."""
+    """Compares each data set's classes with the network's, training with validation, and looks for faults.
+
+    The last is the short form of `detr-kit check`: all annotations, whether the pictures are there, and some
+    of them read. Warnings are logged and errors stop the run, unless the config says `data_check = False`.
+    """
 
     def before_train(self, runner: Any) -> None:
         """Check the training set, and that validation means the same by its labels."""
@@ -26,14 +35,14 @@ class DataCheckHook(Hook):
         if getattr(dataset, "num_objects", 1) == 0:
             raise InputError(f"train set: {dataset}: no object to learn from")
         val_loop = runner.val_loop
-        if val_loop is None:
-            return
-        val = _check(runner, val_loop.dataloader, "val")
+        val = _check(runner, val_loop.dataloader, "val") if val_loop is not None else None
         if train is not None and val is not None and train.names != val.names:
             raise InputError(
                 "the training and the validation set number their classes differently: "
                 f"{train.names} against {val.names}; give both files the same categories"
             )
+        if runner.cfg.get("data_check", True):
+            _look_for_faults(runner)
 
     def before_test(self, runner: Any) -> None:
         """Check the test set."""
@@ -59,6 +68,34 @@ def _check(runner: Any, dataloader: DataLoader, split: str) -> Categories | None
             f"For a model of these classes alone set model.network.num_classes={len(categories)}"
         )
     return categories
+
+
+def _look_for_faults(runner: Any) -> None:
+    """On one process; all of them stop with its message."""
+    message = [_faults(runner) if is_main_process() else ""]
+    broadcast_object_list(message)
+    if message[0]:
+        raise InputError(message[0])
+
+
+def _faults(runner: Any) -> str:
+    """The errors in one message, "" where there is none; warnings go to the log."""
+    splits = [split for split in splits_of_config(runner.cfg) if split.name in ("train", "val")]
+    num_queries = runner.cfg.model.network.get("num_queries")
+    report = check_data(splits, num_queries=num_queries, read_images=_SAMPLE)
+    errors = []
+    for split, found in report.findings():
+        line = f"{split + ': ' if split else ''}{found.title}: {found.count}, as {found.examples[0]}"
+        if found.verdict == ERROR:
+            errors.append(f"{line} ({found.remedy})")
+        elif found.verdict == WARNING:
+            runner.logger.warning(line)
+    if not errors:
+        return ""
+    return (
+        f"the data has faults that training cannot mend: {'; '.join(errors)}. `detr-kit check` shows "
+        "all of them; data_check=False in the config trains all the same"
+    )
 
 
 def _batch_size(dataloader: DataLoader) -> int | None:

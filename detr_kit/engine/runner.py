@@ -58,6 +58,11 @@ class DetectionRunner(Runner):
         )
         self.logger.info(f"work directory: {self.work_dir}")
 
+    def dump_config(self) -> None:
+        """Keep the config beside the run, unless it was written there for it: that one is for people."""
+        if Path(self.cfg.filename or "").resolve().parent != Path(self.work_dir).resolve():
+            super().dump_config()
+
     def load_or_resume(self) -> None:
         """Resume from the work directory or a training checkpoint, or start from weights of any format."""
         if self._has_loaded or self._resume or self._load_from is None:

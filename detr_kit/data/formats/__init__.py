@@ -2,6 +2,6 @@
 
 from .find import find_data
 from .holdout import hold_out
-from .split import Content, DataSource, Problem, Split
+from .split import SPLITS, Content, DataSource, Problem, Split
 
-__all__ = ["Content", "DataSource", "Problem", "Split", "find_data", "hold_out"]
+__all__ = ["SPLITS", "Content", "DataSource", "Problem", "Split", "find_data", "hold_out"]

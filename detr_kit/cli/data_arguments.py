@@ -1,0 +1,52 @@
+"""The arguments of training on a data set without a config."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from ..errors import InputError
+
+_FIELDS = ("model", "images", "checkpoint", "epochs", "batch_size", "image_size", "lr")
+_INSTEAD = {
+    "checkpoint": "--cfg-options load_from=FILE",
+    "epochs": "--cfg-options train_cfg.max_epochs=N",
+    "batch_size": "--cfg-options train_dataloader.batch_size=N",
+    "lr": "--cfg-options optim_wrapper.optimizer.lr=LR",
+}
+
+
+def add_data_arguments(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("training on a data set without a config, which is then written for it")
+    group.add_argument(
+        "--data", metavar="PATH", help="COCO JSON, Pascal VOC or YOLO: a folder, a JSON file or a data.yaml"
+    )
+    group.add_argument("--model", metavar="CONFIG", help="the config to start from (deformable_detr_r50)")
+    group.add_argument(
+        "--images", metavar="DIR", help="the pictures, where they are not beside the annotations"
+    )
+    group.add_argument("--checkpoint", metavar="FILE", help="weights to start from, of any known format")
+    group.add_argument("--epochs", type=int, metavar="N", help="(50)")
+    group.add_argument("--batch-size", type=int, metavar="N", help="pictures in a step (the model's)")
+    group.add_argument("--image-size", type=int, metavar="N", help="short side in pixels (the model's)")
+    group.add_argument("--lr", type=float, help="learning rate (the model's)")
+
+
+def data_arguments(options: argparse.Namespace) -> dict[str, Any]:
+    """The arguments that were given, for `fine_tune`; empty where a config was given instead.
+
+    Raises:
+        InputError: both were given, or neither, or an argument that a config decides.
+    """
+    given = {name: getattr(options, name) for name in _FIELDS if getattr(options, name) is not None}
+    if options.data is not None:
+        if options.config is not None:
+            raise InputError(f"config {options.config} and --data {options.data}: give one of them")
+        return {"data": options.data, **given}
+    if options.config is None:
+        raise InputError("nothing to train: give a config, or --data PATH")
+    if given:
+        name = next(iter(given))
+        instead = f"; with a config: {_INSTEAD[name]}" if name in _INSTEAD else ""
+        raise InputError(f"--{name.replace('_', '-')} goes with --data{instead}")
+    return {}

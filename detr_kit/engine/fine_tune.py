@@ -1,0 +1,179 @@
+"""Fine-tuning on a folder of files: the config is written for it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from ..check.annotation_table import annotation_table
+from ..check.list_findings import objects_per_image
+from ..config import find_config, read_config
+from ..data.formats import SPLITS, Content, DataSource, find_data, hold_out
+from ..errors import InputError
+from .fine_tune_config import FineTuning, config_text
+from .run import train
+
+EPOCHS = 50
+HELD_OUT = 0.2
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A split as the config names it: the annotation file, and the content."""
+
+    annotations: str
+    data: dict[str, Any]
+
+
+def fine_tune(
+    data: str | Path,
+    model: str = "deformable_detr_r50",
+    *,
+    work_dir: str | Path | None = None,
+    images: str | Path | None = None,
+    checkpoint: str | Path | None = None,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    image_size: int | None = None,
+    lr: float | None = None,
+    **arguments: Any,
+) -> Runner:
+    """Write a config for a data set into the work directory, print it, and train it.
+
+    Args:
+        data: COCO, Pascal VOC or YOLO files, as `find_data` takes them; images: the folder of the pictures,
+            where it is not beside the annotations.
+        model: the config to start from, by name or path.
+        work_dir: `work_dirs/MODEL_DATA` by default.
+        checkpoint: weights to start from, of any known format.
+        epochs, batch_size, lr: instead of 50, the model's and the model's.
+        image_size: the short side in pixels at which the network sees the pictures; the model's otherwise.
+        arguments: of `train`.
+
+    Raises:
+        InputError: as `find_data` and `train`; or another config is in the work directory already.
+    """
+    for name, value in (
+        ("epochs", epochs),
+        ("batch-size", batch_size),
+        ("image-size", image_size),
+        ("lr", lr),
+    ):
+        if value is not None and value <= 0:
+            raise InputError(f"--{name} {value}: it must be larger than 0")
+    if checkpoint is not None and not Path(checkpoint).exists():
+        raise InputError(f"--checkpoint {checkpoint}: no such file")
+    base, source = read_config(model), find_data(data, images)
+    folder = Path(work_dir or f"work_dirs/{Path(model).stem}_{_stem(source.path)}").absolute()
+    parts, told = _parts(source, folder / "data")
+    settings = FineTuning(
+        command=f"detr-kit train --data {data} --model {model}",
+        told=told,
+        base=find_config(model).resolve(),
+        work_dir=folder,
+        data_root=next(iter(source.splits.values())).images.absolute(),
+        annotations={name: part.annotations for name, part in parts.items()},
+        class_names=_class_names(parts, source),
+        num_queries=_num_queries(parts["train"], base),
+        most_objects=_most_objects(parts["train"]),
+        num_images=len(parts["train"].data["images"]),
+        checkpoint=None if checkpoint is None else Path(checkpoint).absolute(),
+        epochs=epochs or EPOCHS,
+        batch_size=min(batch_size or base.train_dataloader.batch_size, len(parts["train"].data["images"])),
+        image_size=image_size,
+        lr=lr,
+    )
+    path = folder / "config.py"
+    _write_config(path, config_text(settings))
+    return train(path, work_dir=folder, **arguments)
+
+
+def _stem(path: Path) -> str:
+    """A data set's name: its folder's, where the file's says nothing (data.yaml, train.json)."""
+    path = path.absolute()
+    return path.name if path.is_dir() else path.parent.name
+
+
+def _parts(source: DataSource, folder: Path) -> tuple[dict[str, _Part], list[str]]:
+    """The splits to train, validate and test on, and what to tell of them."""
+    contents = {name: split.read() for name, split in source.splits.items()}
+    told = [note for content in contents.values() for note in content.notes][:1]
+    whole = {name: content.refuse_problems() for name, content in contents.items()}
+    first = "train" if "train" in whole else "all"
+    if first not in whole:
+        raise InputError(
+            f"{source.path}: a {', '.join(whole)} split and none to train on; give a train split"
+        )
+    if not whole[first]["images"]:
+        raise InputError(f"{source.path}: no picture in the {first} split")
+    written: dict[str, dict[str, Any]] = {}
+    if "val" not in whole:
+        written["train"], written["val"] = hold_out(whole[first], HELD_OUT)
+        count, total = len(written["val"]["images"]), len(whole[first]["images"])
+        told.append(f"no validation split: {count} of {total} pictures are held out of training (seed 0)")
+    if source.format != "coco":
+        written = {name: data for name, data in whole.items() if name != "all"} | written
+    parts: dict[str, _Part] = {}
+    for name in SPLITS:
+        if name in written:
+            file = folder / f"{name}.json"
+            _write_whole(file, json.dumps(written[name]))
+            parts[name] = _Part(str(file), written[name])
+        elif name in whole:
+            parts[name] = _Part(str(source.splits[name].source.absolute()), whole[name])
+    parts.setdefault("test", parts["val"])
+    return parts, told
+
+
+def _class_names(parts: Mapping[str, _Part], source: DataSource) -> list[str]:
+    """Names in the order of their ids, the same in every split."""
+    names = {
+        name: [str(c.get("name")) for c in sorted(part.data["categories"], key=lambda c: int(c["id"]))]
+        for name, part in parts.items()
+    }
+    for name, found in names.items():
+        if found != names["train"]:
+            raise InputError(
+                f"{source.path}: the train split has the classes {names['train']}, the {name} split {found}; "
+                "give all the same, in the same order of ids"
+            )
+    if not names["train"]:
+        raise InputError(f"{source.path}: no class is named, so there is nothing to learn")
+    return names["train"]
+
+
+def _most_objects(part: _Part) -> int:
+    return int(objects_per_image(annotation_table(part.annotations, Content(part.data))).max(initial=0))
+
+
+def _num_queries(part: _Part, base: Config) -> int:
+    """The model's, or enough for the fullest picture with some to spare."""
+    own = int(base.model.network.num_queries)
+    most = _most_objects(part)
+    return own if most <= own else -(-3 * most // 20) * 10
+
+
+def _write_config(path: Path, text: str) -> None:
+    if path.is_file() and path.read_text(encoding="utf-8") != text:
+        raise InputError(
+            f"{path}: there is another config already, and it may have been edited. To use it: "
+            f"detr-kit train {path}; to write this one choose another --work-dir, or remove the file"
+        )
+    _write_whole(path, text)
+    if os.environ.get("RANK", "0") == "0":
+        print(f"{path}:\n\n{text}", flush=True)
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Under its name only once it is complete: several processes may write the same."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)
