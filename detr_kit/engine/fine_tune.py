@@ -112,7 +112,7 @@ def write_fine_tune_config(
         checkpoint=None if checkpoint is None else Path(checkpoint).absolute(),
         epochs=epochs or EPOCHS,
         batch_size=min(batch_size or base.train_dataloader.batch_size, len(parts["train"].data["images"])),
-        image_size=image_size,
+        image_size=image_size or _size_of_test_alone(base),
         lr=lr,
     )
     path = folder / "config.py"
@@ -183,6 +183,19 @@ def _num_queries(part: _Part, base: Config) -> int:
     own = int(base.model.network.num_queries)
     most = _most_objects(part)
     return own if most <= own else -(-3 * most // 20) * 10
+
+
+def _size_of_test_alone(base: Config) -> int | None:
+    """The size of the model's test pictures where its training pictures are not resized: one size for both."""
+    if "ResizeShortestSide" in str(base.train_dataloader.dataset.get("transforms")):
+        return None
+    resizes = [
+        t for t in base.test_dataloader.dataset.get("transforms") or [] if t.type == "ResizeShortestSide"
+    ]
+    if not resizes:
+        return None
+    sizes = resizes[0].sizes
+    return int(sizes if isinstance(sizes, int) else max(sizes))
 
 
 def _write_config(path: Path, text: str) -> None:
