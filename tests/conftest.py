@@ -1,6 +1,7 @@
 """Small data and a small config, made once."""
 
 import os
+import shutil
 from pathlib import Path
 
 # Tests share two cores with whatever else runs: waiting threads should sleep.
@@ -13,6 +14,7 @@ from detr_kit import Detector
 from detr_kit.data import write_shapes
 from detr_kit.engine import train
 
+from .data_formats import WRITERS, small_set
 from .small_models import CONFIGS, write_small_model
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -37,6 +39,23 @@ def shapes(tmp_path_factory):
     """A shapes set of 24 + 8 images of 64 pixels."""
     folder = tmp_path_factory.mktemp("shapes")
     write_shapes(folder, num_train=24, num_val=8, image_size=64)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def sets(shapes, tmp_path_factory):
+    """The same shapes, 10 to train on and 4 to validate on, in every format."""
+    folder = tmp_path_factory.mktemp("formats")
+    pictures = folder / "pictures"
+    pictures.mkdir()
+    splits = {}
+    for split, count in (("train", 10), ("val", 4)):
+        splits[split] = small_set(shapes / f"{split}.json", count)
+        for image in splits[split]["images"]:
+            shutil.copy(shapes / split / image["file_name"], pictures / f"{split}_{image['file_name']}")
+            image["file_name"] = f"{split}_{image['file_name']}"
+    for name, write in WRITERS.items():
+        write(folder / name, splits, pictures)
     return folder
 
 

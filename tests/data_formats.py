@@ -87,3 +87,6 @@ def _copy(data, images, folder):
     folder.mkdir(parents=True, exist_ok=True)
     for image in data["images"]:
         shutil.copy(Path(images) / image["file_name"], folder / Path(image["file_name"]).name)
+
+
+WRITERS = {"coco": write_coco, "voc": write_voc, "yolo": write_yolo}

@@ -33,6 +33,30 @@ class _Part:
 
 
 def fine_tune(
+    *,
+    resume: bool | str | Path = False,
+    amp: bool = False,
+    auto_scale_lr: bool = False,
+    options: Mapping[str, Any] | None = None,
+    launcher: str = "none",
+    **arguments: Any,
+) -> Runner:
+    """Train on a data set with a config that is written for it.
+
+    Args:
+        resume, amp, auto_scale_lr, options, launcher: of `train`.
+        arguments: of `write_fine_tune_config`.
+
+    Raises:
+        InputError: as both.
+    """
+    config = write_fine_tune_config(**arguments)
+    return train(
+        config, resume=resume, amp=amp, auto_scale_lr=auto_scale_lr, options=options, launcher=launcher
+    )
+
+
+def write_fine_tune_config(
     data: str | Path,
     model: str = "deformable_detr_r50",
     *,
@@ -43,9 +67,8 @@ def fine_tune(
     batch_size: int | None = None,
     image_size: int | None = None,
     lr: float | None = None,
-    **arguments: Any,
-) -> Runner:
-    """Write a config for a data set into the work directory, print it, and train it.
+) -> Path:
+    """Write a config for a data set into the work directory, and print it.
 
     Args:
         data: COCO, Pascal VOC or YOLO files, as `find_data` takes them; images: the folder of the pictures,
@@ -55,10 +78,12 @@ def fine_tune(
         checkpoint: weights to start from, of any known format.
         epochs, batch_size, lr: instead of 50, the model's and the model's.
         image_size: the short side in pixels at which the network sees the pictures; the model's otherwise.
-        arguments: of `train`.
+
+    Returns:
+        The config's path, `WORK_DIR/config.py`; annotations that had to be converted are in `WORK_DIR/data`.
 
     Raises:
-        InputError: as `find_data` and `train`; or another config is in the work directory already.
+        InputError: as `find_data`; the splits do not fit together; or another config is there already.
     """
     for name, value in (
         ("epochs", epochs),
@@ -87,12 +112,12 @@ def fine_tune(
         checkpoint=None if checkpoint is None else Path(checkpoint).absolute(),
         epochs=epochs or EPOCHS,
         batch_size=min(batch_size or base.train_dataloader.batch_size, len(parts["train"].data["images"])),
-        image_size=image_size,
+        image_size=image_size or _size_of_test_alone(base),
         lr=lr,
     )
     path = folder / "config.py"
     _write_config(path, config_text(settings))
-    return train(path, work_dir=folder, **arguments)
+    return path
 
 
 def _stem(path: Path) -> str:
@@ -158,6 +183,19 @@ def _num_queries(part: _Part, base: Config) -> int:
     own = int(base.model.network.num_queries)
     most = _most_objects(part)
     return own if most <= own else -(-3 * most // 20) * 10
+
+
+def _size_of_test_alone(base: Config) -> int | None:
+    """The size of the model's test pictures where its training pictures are not resized: one size for both."""
+    if "ResizeShortestSide" in str(base.train_dataloader.dataset.get("transforms")):
+        return None
+    resizes = [
+        t for t in base.test_dataloader.dataset.get("transforms") or [] if t.type == "ResizeShortestSide"
+    ]
+    if not resizes:
+        return None
+    sizes = resizes[0].sizes
+    return int(sizes if isinstance(sizes, int) else max(sizes))
 
 
 def _write_config(path: Path, text: str) -> None:

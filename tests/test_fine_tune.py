@@ -1,0 +1,145 @@
+"""Training on a folder of COCO, VOC or YOLO files without a config, and the check before every run."""
+
+import json
+import shutil
+
+import pytest
+
+from detr_kit import Detector
+from detr_kit.cli import main
+from detr_kit.engine import prepare_config
+from detr_kit.engine.fine_tune import write_fine_tune_config
+from detr_kit.errors import InputError
+
+from .conftest import TINY
+from .data_formats import write_coco
+
+
+class TestTrainingWithoutAConfig:
+    ARGUMENTS = ("--model", str(TINY), "--epochs", "1", "--batch-size", "4", "--image-size", "48")
+
+    @pytest.mark.parametrize("name", ["voc", "yolo"])
+    def test_train_test_and_predict(self, sets, tmp_path, capsys, name):
+        run = tmp_path / "run"
+        assert main(["train", "--data", str(sets / name), *self.ARGUMENTS, "--work-dir", str(run)]) == 0
+        printed = capsys.readouterr().out
+        assert str(run / "config.py") in printed
+        assert "num_classes=5" in printed
+        text = (run / "config.py").read_text()
+        assert text in printed  # and the run left it as it was
+        checkpoint = next(run.glob("best_coco_AP_epoch_1.pth"))
+        out = tmp_path / "detections.json"
+        assert main(["test", str(run / "config.py"), str(checkpoint), "--out", str(out)]) == 0
+        # Category ids of the outputs are the set's own: YOLO counts from 0, VOC's names are numbered from 1.
+        ids = {d["category_id"] for d in json.loads(out.read_text())}
+        assert ids <= set(range(5) if name == "yolo" else range(1, 6))
+        detector = Detector(run / "config.py", checkpoint, device="cpu")
+        written = ["circle", "square", "triangle", "star", "ring"]
+        assert list(detector.class_names) == (written if name == "yolo" else sorted(written))
+        picture = next((sets / "coco" / "images").iterdir())
+        assert set(detector(picture, score_threshold=0).class_names) <= set(written)
+
+    def test_a_set_without_validation_split_is_divided_and_its_own_ids_are_kept(self, sets, tmp_path, capsys):
+        data = json.loads((sets / "coco" / "train.json").read_text())
+        for category in data["categories"]:
+            category["id"] = 10 * category["id"]
+        for annotation in data["annotations"]:
+            annotation["category_id"] *= 10
+        write_coco(tmp_path / "set", {"all": data}, sets / "coco" / "images")
+        for run in ("a", "b"):
+            write_fine_tune_config(tmp_path / "set" / "all.json", TINY, work_dir=tmp_path / run)
+        assert "2 of 10 pictures are held out of training (seed 0)" in capsys.readouterr().out
+        parts = [json.loads((tmp_path / run / "data" / "val.json").read_text()) for run in ("a", "b")]
+        assert parts[0] == parts[1]
+        assert [c["id"] for c in parts[0]["categories"]] == [10, 20, 30, 40, 50]
+
+    def test_weights_are_taken_over_and_heads_of_other_classes_start_anew(self, trained, sets, tmp_path):
+        checkpoint = str(trained[0] / "epoch_2.pth")
+        # As many classes as before, in another order: VOC's are sorted by name. No row may be misread.
+        run = tmp_path / "run"
+        assert main(["train", "--data", str(sets / "voc"), *self.ARGUMENTS, "--checkpoint", checkpoint,
+                     "--work-dir", str(run)]) == 0  # fmt: skip
+        log = next(run.glob("*/*.log")).read_text()
+        assert "re-initialised" in log
+        assert "class_heads.0.weight" in log
+        assert "circle, ring, square, star, triangle" in log
+
+    def test_an_edited_config_is_not_overwritten(self, sets, tmp_path):
+        path = write_fine_tune_config(sets / "coco", TINY, work_dir=tmp_path)
+        assert write_fine_tune_config(sets / "coco", TINY, work_dir=tmp_path) == path  # as for --resume
+        path.write_text(path.read_text() + "\n# mine\n")
+        with pytest.raises(InputError, match="it may have been edited"):
+            write_fine_tune_config(sets / "coco", TINY, work_dir=tmp_path)
+
+    def test_more_objects_than_queries_get_more_queries(self, sets, tmp_path):
+        data = json.loads((sets / "coco" / "train.json").read_text())
+        image = data["images"][0]["id"]
+        data["annotations"] = [
+            {"id": n + 1, "image_id": image, "category_id": 1, "bbox": [n, n, 20, 20], "iscrowd": 0}
+            for n in range(31)
+        ]
+        write_coco(tmp_path / "many", {"train": data, "val": data}, sets / "coco" / "images")
+        config = write_fine_tune_config(tmp_path / "many", TINY, work_dir=tmp_path / "run")
+        assert "num_queries=50,  # a training picture has up to 31 objects" in config.read_text()
+        assert prepare_config(config).model.network.num_queries == 50
+
+    @pytest.mark.parametrize("model", ["detr_r50", "deformable_detr_r50_two_stage"])
+    def test_the_papers_models_keep_their_augmentation_unless_a_size_is_given(self, sets, tmp_path, model):
+        for size, sizes in ((None, [800]), (400, [400])):
+            path = write_fine_tune_config(
+                sets / "coco", model, work_dir=tmp_path / str(size), image_size=size, lr=3e-5, epochs=10
+            )
+            config = prepare_config(path)
+            assert config.val_dataloader.dataset.transforms[0]["sizes"] == sizes
+            assert config.train_dataloader.dataset.labels == "contiguous"
+            assert config.model.network.num_classes == 5
+            assert config.optim_wrapper.optimizer.lr == 3e-5
+            assert config.param_scheduler[1]["milestones"] == [8]
+
+    @pytest.mark.parametrize(("arguments", "message"), [
+        ([], "give a config, or --data"),
+        (["detr_r50", "--data", "x"], "give one of them"),
+        (["detr_r50", "--epochs", "3"], "--epochs goes with --data; with a config: --cfg-options"),
+        (["--data", "/nowhere"], "/nowhere: no such file or folder"),
+        (["--data", "/nowhere", "--epochs", "0"], "--epochs 0: it must be larger than 0"),
+        (["--data", "/nowhere", "--model", "detr_r51"], "did you mean 'detr_r50'"),
+        (["--data", "/nowhere", "--checkpoint", "gone.pth"], "--checkpoint gone.pth: no such file"),
+    ])  # fmt: skip
+    def test_mistakes_are_one_line(self, arguments, message, capsys):
+        assert main(["train", *arguments]) == 2
+        assert message in capsys.readouterr().err
+
+
+class TestBeforeTraining:
+    """The short form of the check at the start of every run."""
+
+    def _train(self, folder, run, *options):
+        return main(["train", str(TINY), "--work-dir", str(run), "--cfg-options", f"data_root={folder}",
+                     "train_cfg.max_epochs=1", *options])  # fmt: skip
+
+    def test_errors_stop_the_run_with_one_message_unless_told_otherwise(self, shapes, tmp_path, capsys):
+        folder = tmp_path / "set"
+        shutil.copytree(shapes, folder)
+        data = json.loads((folder / "train.json").read_text())
+        for annotation in data["annotations"]:
+            annotation["bbox"] = [v / 64 for v in annotation["bbox"]]
+        (folder / "train.json").write_text(json.dumps(data))
+        picture = folder / "train" / data["images"][2]["file_name"]
+        picture.write_bytes(picture.read_bytes()[:-500])
+        assert self._train(folder, tmp_path / "run") == 2
+        printed = capsys.readouterr().err
+        assert printed.startswith("error: ")
+        assert "boxes in parts of the picture instead of pixels" in printed
+        assert str(picture) in printed
+        assert "data_check=False" in printed
+        shutil.copy(shapes / "train" / picture.name, picture)
+        assert self._train(folder, tmp_path / "run", "data_check=False") == 0
+
+    def test_warnings_are_logged(self, shapes, tmp_path):
+        folder = tmp_path / "set"
+        shutil.copytree(shapes, folder)
+        data = json.loads((folder / "train.json").read_text())
+        data["annotations"][0]["bbox"][3] = 0
+        (folder / "train.json").write_text(json.dumps(data))
+        assert self._train(folder, tmp_path / "run") == 0
+        assert "train: boxes without area: 1, as" in next((tmp_path / "run").glob("*/*.log")).read_text()
