@@ -100,7 +100,7 @@ class Predictor(ABC):
             (_path_of(item), load_image(item, bgr=bgr, name=_path_of(item) or f"source[{index}]"))
             for index, item in enumerate(sources)
         ]
-        results = self._detect(loaded, score_threshold, batch_size)
+        results = self._detect(loaded, score_threshold, _checked(batch_size))
         return results[0] if is_single(source) else results
 
     def stream(
@@ -127,7 +127,7 @@ class Predictor(ABC):
         images = iterate_images(source, bgr=bgr, on_error=on_error)
         live = is_video(source) and not Path(str(source)).is_file()
         # A camera waits for nobody; elsewhere a GPU has enough to choose equal shapes from.
-        size = batch_size or (1 if live or self.device.type == "cpu" else MOST)
+        size = _checked(batch_size) or (1 if live or self.device.type == "cpu" else MOST)
         while chunk := list(islice(images, size)):
             yield from self._detect(chunk, score_threshold, batch_size)
 
@@ -172,6 +172,12 @@ class Predictor(ABC):
                 continue
             found += [Prediction(*(tensor.cpu() for tensor in prediction)) for prediction in batch]
         return found
+
+
+def _checked(batch_size: int | None) -> int | None:
+    if batch_size is not None and batch_size < 1:
+        raise InputError(f"batch_size={batch_size}; it must be 1 or more, or left out")
+    return batch_size
 
 
 def _path_of(source: object) -> str:

@@ -13,6 +13,7 @@ from detr_kit.data.normalize import normalize_batch
 from detr_kit.data.shapes import SHAPES
 from detr_kit.engine import evaluate
 from detr_kit.engine.trainable_detector import groups_of_one_size
+from detr_kit.errors import InputError
 from detr_kit.structures import ImageBatch, Target
 
 from .small_models import random_images
@@ -109,6 +110,15 @@ def test_the_automatic_batch_grows_with_free_memory(monkeypatch, free, expected)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, free))
     assert automatic_batch_size(800, 1333, torch.device("cuda")) == expected
     assert automatic_batch_size(800, 1333, torch.device("cpu")) == 1
+
+
+@pytest.mark.parametrize("batch_size", [0, -3])
+def test_a_batch_has_an_image(small_detector, batch_size):
+    image = np.zeros((40, 40, 3), np.uint8)
+    with pytest.raises(InputError, match=f"batch_size={batch_size}; it must be 1 or more"):
+        small_detector(image, batch_size=batch_size)
+    with pytest.raises(InputError, match=f"batch_size={batch_size}"):
+        next(small_detector.stream(image, batch_size=batch_size))
 
 
 def test_a_gpu_runs_images_of_one_size_together():

@@ -65,9 +65,18 @@ class TestNames:
         assert names == ["photo.jpg", "x.org.png", "clip.mp4"]
         assert camera.startswith("camera_0_")
 
-    def test_sources_are_never_replaced(self, photos):
-        with pytest.raises(InputError, match=r"a.png would be replaced by its picture"):
-            plan_outputs([str(photos)], photos)
+    def test_pictures_of_an_earlier_run_are_no_sources(self, photos):
+        plan = plan_outputs([f"{photos}/**/*.png"], photos / "more")
+        assert list(plan) == [photos / "a.png"]
+
+    @pytest.mark.parametrize("source", ["", "/*.png", "/**/*.png", "/a.png"])
+    def test_sources_are_never_replaced(self, photos, source):
+        with pytest.raises(InputError, match=r"the picture of .*a.png would replace a source"):
+            plan_outputs([f"{photos}{source}"], photos)
+
+    def test_nor_is_another_source(self, photos):
+        with pytest.raises(InputError, match=r"the picture of .*a.png would replace a source"):
+            plan_outputs([f"{photos}/a.png", f"{photos}/more/a.png"], photos / "more")
 
 
 def test_pictures_and_json_of_a_folder(small_detector, photos, tmp_path):

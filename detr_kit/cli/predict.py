@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 from .detector_arguments import add_detector_arguments, build_detector
 
@@ -43,7 +44,12 @@ def run(options: argparse.Namespace) -> int:
         show=options.show,
         overwrite=options.overwrite,
     )
-    report = predict([int(s) if s.isdecimal() else s for s in options.sources])
+    report = predict([_source(text) for text in options.sources])
     print(report, file=sys.stderr if report.failed else sys.stdout)
     print(f"in {options.out}")
     return 1 if report.failed else 0
+
+
+def _source(text: str) -> str | int:
+    """A number is a camera's, unless a file is called so."""
+    return int(text) if text.isdecimal() and not Path(text).exists() else text

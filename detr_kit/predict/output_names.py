@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import InputError
-from ..sources import expand, is_video
+from ..sources import expand, is_single, is_video
 
 _WRITABLE = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
@@ -27,16 +27,26 @@ def plan_outputs(sources: Sequence[str | int], out: Path) -> dict[str | int | Pa
     taken: Counter[Path] = Counter()
     for source in sources:
         for item in expand(source):
-            if item in plan:
+            if item in plan or _is_earlier_picture(item, source, out):
                 continue
             name = _name(item, source)
             taken[name] += 1
             if taken[name] > 1:  # of folders that have nothing to do with each other
                 name = name.with_name(f"{name.stem}_{taken[name]}{name.suffix}")
             plan[item] = out / name
-            if not isinstance(item, int) and plan[item].resolve() == Path(item).resolve():
-                raise InputError(f"{out}: {item} would be replaced by its picture; name another folder")
+    originals = {Path(item).resolve() for item in plan if not isinstance(item, int)}
+    for item, picture in plan.items():
+        if picture.resolve() in originals:
+            raise InputError(f"{out}: the picture of {item} would replace a source; name another folder")
     return plan
+
+
+def _is_earlier_picture(item: str | int | Path, source: str | int, out: Path) -> bool:
+    """Whether a folder or pattern found what an earlier run wrote into a folder below it."""
+    if is_single(source):
+        return False
+    root, out = _root(str(source)).resolve(), out.resolve()
+    return root in out.parents and out in Path(str(item)).resolve().parents
 
 
 def json_path(picture: Path) -> Path:
@@ -58,8 +68,11 @@ def _name(item: str | int | Path, source: str | int) -> Path:
 
 def _below(path: Path, source: str) -> Path:
     """The path of a file from the folder that was named, or from where a pattern begins to vary."""
-    if path == Path(source):
-        return Path(path.name)
+    return Path(path.name) if path == Path(source) else path.relative_to(_root(source))
+
+
+def _root(source: str) -> Path:
+    """The part of a folder or pattern that does not vary."""
     parts = Path(source).parts
     fixed = next((i for i, part in enumerate(parts) if glob.has_magic(part)), len(parts))
-    return path.relative_to(Path(*parts[:fixed]))
+    return Path(*parts[:fixed])
