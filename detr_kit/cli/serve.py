@@ -16,7 +16,9 @@ def add_command(commands: argparse._SubParsersAction) -> None:
 def add_server_arguments(parser: argparse.ArgumentParser, port: int) -> None:
     """The arguments that the endpoint and the page share."""
     parser.add_argument("--model", help="a config's name or path (found by the weights)")
-    parser.add_argument("--checkpoint", help=".pth or .safetensors (the shapes detector that comes along)")
+    parser.add_argument(
+        "--checkpoint", help=".pth, .safetensors or an exported file (the shapes detector that comes along)"
+    )
     parser.add_argument("--device", help="cpu, cuda, mps, …; by default a GPU where there is one")
     parser.add_argument("--half", choices=("bf16", "fp16"), help="run the network in half precision")
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 opens it to the network (127.0.0.1)")

@@ -6,8 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
+from ..errors import InputError
+from ..export import ExportedDetector
+from ..export.exported_detector import FORMATS
 from ..inference import Detector
 from ..predictor import Predictor
+
+EXPORTED = {ending for ending, _ in FORMATS.values()}
 
 
 def open_detector(
@@ -20,12 +25,19 @@ def open_detector(
 
     Args:
         model: a config's name or path; None finds it by the weights.
-        checkpoint: as the Detector takes it; None is the shapes detector that comes with detr-kit.
-        device, half: as the Detector takes them.
+        checkpoint: as the Detector takes it, or a file of `detr-kit export`; None is the shapes detector that
+            comes with detr-kit.
+        device, half: as the Detector takes them; an exported file has brought its own.
 
     Raises:
         InputError: no such model or checkpoint, or the two do not belong together.
     """
-    detector = Detector(model, checkpoint or "builtin", device, half=half)
+    detector: Predictor
+    if Path(checkpoint or "").suffix in EXPORTED:
+        if model or device or half:
+            raise InputError(f"{checkpoint}: leave out --model, --device and --half; the file has its own")
+        detector = ExportedDetector(str(checkpoint))
+    else:
+        detector = Detector(model, checkpoint or "builtin", device, half=half)
     detector(np.full((96, 128, 3), 128, np.uint8))
     return detector

@@ -13,7 +13,7 @@ from typing import Any
 import anyio
 import anyio.to_thread
 import numpy as np
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from ..detections import Detections
 from ..predictor import Predictor
@@ -80,7 +80,8 @@ class DetectionService:
         """Read, decode, queue and wait.
 
         Raises:
-            Problem: 408 where the body takes longer than the timeout, 504 where the rest does.
+            Problem: 408 where the body takes longer than the timeout, 504 where the rest does, 499 where the
+                client has left.
         """
         deadline = time.monotonic() + self.limits.timeout
         try:
@@ -89,11 +90,13 @@ class DetectionService:
         except TimeoutError as error:
             message = f"the body was not here after {self.limits.timeout:g} s"
             raise Problem(408, "slow_upload", message) from error
+        except ClientDisconnect as error:
+            raise _client_left() from error
         try:
             with anyio.fail_after(max(deadline - time.monotonic(), 0)):
                 image = await self._decode(data)
                 del data
-                return await asyncio.wrap_future(queue(image))  # giving up cancels what has not begun
+                return await _unless_gone(request, queue(image))
         except TimeoutError as error:
             message = f"no answer within {self.limits.timeout:g} s; send smaller images or fewer at a time"
             raise Problem(504, "timeout", message, retry_after=1) from error
@@ -113,3 +116,27 @@ class DetectionService:
         self.metrics.batch_seconds.observe(seconds)
         self._seconds_per_image += 0.2 * (seconds / len(images) - self._seconds_per_image)
         return results
+
+
+async def _unless_gone(request: Request, future: Future) -> Any:
+    """The result of a future. Where it is not waited for to the end, what has not begun is not run."""
+    result = asyncio.wrap_future(future)
+    gone = asyncio.ensure_future(_disconnected(request))
+    try:
+        await asyncio.wait((result, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not result.done():
+            raise _client_left()
+        return result.result()
+    finally:
+        gone.cancel()
+        result.cancel()
+
+
+def _client_left() -> Problem:
+    return Problem(499, "client_left", "nobody is there to read this")  # seen in the metrics only
+
+
+async def _disconnected(request: Request) -> None:
+    """Returns when the client of a request has left; its body has been read."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -142,11 +142,26 @@ def test_a_body_that_does_not_come_holds_no_place():
 
 
 def test_a_client_that_leaves_holds_no_place():
-    with slow_server(seconds=0.2, queue_size=1) as (client, *_):
+    with slow_server(queue_size=1) as (client, _, output):
         with socket.create_connection((client.base_url.host, client.base_url.port), timeout=10) as leaving:
             leaving.sendall(b"POST /detect HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nstart")
             wait_for(lambda: metric(client, IN_HOUSE) == 1)
         wait_for(lambda: metric(client, IN_HOUSE) == 0, seconds=5)
+        assert metric(client, 'detr_kit_requests_total{path="/detect",status="499"}') == 1
+        assert "Traceback" not in output.read_text()
+
+
+def test_what_nobody_waits_for_is_not_run():
+    with slow_server(seconds=1, max_batch=1) as (client, *_), ThreadPoolExecutor(1) as pool:
+        first = pool.submit(client.post, "/detect", content=JPEG)
+        wait_for(lambda: metric(client, IN_HOUSE) == 1)
+        brief = httpx2.Timeout(10, read=0.1)
+        with pytest.raises(httpx2.ReadTimeout):
+            httpx2.post(client.base_url.join("/detect"), content=JPEG, timeout=brief, trust_env=False)
+        assert first.result().status_code == 200
+        wait_for(lambda: metric(client, IN_HOUSE) == 0)
+        assert metric(client, "detr_kit_batch_size_sum") == 1
+        assert metric(client, 'detr_kit_requests_total{path="/detect",status="499"}') == 1
 
 
 def test_an_image_that_breaks_the_detector_breaks_its_own_request_only():

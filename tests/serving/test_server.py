@@ -7,8 +7,9 @@ import torch
 from prometheus_client.parser import text_string_to_metric_families
 
 from detr_kit import Detector
-from detr_kit.cli import main
 from detr_kit.data import write_shapes
+from detr_kit.errors import InputError
+from detr_kit.serving import open_detector
 
 from .process import command_line, metric, picture
 
@@ -85,6 +86,14 @@ def test_what_it_says_of_itself(client, images):
     assert "process_resident_memory_bytes" in families
 
 
-def test_an_unknown_checkpoint_is_one_message(capsys):
-    assert main(["serve", "--checkpoint", "nowhere.pth"]) == 2
-    assert capsys.readouterr().err.strip() == "error: checkpoint nowhere.pth: no such file"
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (dict(checkpoint="nowhere.pth"), "checkpoint nowhere.pth: no such file"),
+        (dict(checkpoint="nowhere.onnx"), "nowhere.onnx: no such file"),
+        (dict(checkpoint="shapes.onnx", half="bf16"), "leave out --model, --device and --half"),
+    ],
+)
+def test_what_cannot_be_opened_is_one_message(arguments, message):
+    with pytest.raises(InputError, match=message):
+        open_detector(**arguments)

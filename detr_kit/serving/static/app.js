@@ -114,7 +114,7 @@ function boxOf(found) {
     width: percent(x1 - x0, width), height: percent(y1 - y0, height),
   });
   button.classList.toggle("low", y0 < 0.06 * height); // no room for the label above
-  button.classList.toggle("right", x0 > 0.8 * width);
+  button.classList.toggle("right", x0 > 0.65 * width);
   button.tabIndex = -1; // the list is the way of the keyboard
   const label = document.createElement("span");
   label.textContent = `${found.class_name} ${found.score.toFixed(2)}`;
