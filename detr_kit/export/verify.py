@@ -41,7 +41,7 @@ class Limits:
     layer: float
 
 
-# By precision; what a sound export of the shapes detector and of random full-size networks stays well below.
+# By precision; sound exports of the shapes detector stay well below (docs/export.md).
 LIMITS = {
     "fp32": Limits(scores=1e-3, boxes=1e-3, mean_iou=0.999, ap_drop=0.001, layer=1e-3),
     "fp16": Limits(scores=0.05, boxes=0.02, mean_iou=0.98, ap_drop=0.005, layer=0.02),
