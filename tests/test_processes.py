@@ -71,8 +71,8 @@ def test_two_processes_move_the_weights_as_one_does_on_the_joint_batch(shapes, t
     """The same images, augmented alike, in the same steps: what is left is the order of float32 sums.
 
     Two images a step on each side against four on one: the norm of the gradients agrees within 1e-4 of itself
-    in every step. AdamW moves a parameter by about lr = 1e-3 whatever its gradient, so noise in a gradient near
-    zero can turn its first steps around: 99.9 % of the parameters agree within 1e-5, and all within one step.
+    in every step. AdamW moves a parameter by about lr = 1e-3 whatever its gradient, so noise in a gradient
+    near zero can turn its first steps around: 99.9 % of the parameters agree within 1e-5, all within a step.
     """
     runs = []
     for processes, batch in ((2, 2), (1, 4)):
