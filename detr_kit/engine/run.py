@@ -84,6 +84,7 @@ def evaluate(
     checkpoint: str | Path,
     *,
     out: str | Path | None = None,
+    pictures: str | Path | None = None,
     work_dir: str | Path | None = None,
     options: Mapping[str, Any] | None = None,
     launcher: str = "none",
@@ -93,6 +94,7 @@ def evaluate(
     Args:
         checkpoint: of any known format.
         out: where to write the detections as COCO JSON.
+        pictures: folder for the confusion matrix and the worst images.
         config, work_dir, options, launcher: as in `prepare_config`.
 
     Returns:
@@ -107,6 +109,8 @@ def evaluate(
     check_paths(config, "test")
     if out is not None:
         config.test_evaluator.outfile = str(out)
+    if pictures is not None:
+        config.test_evaluator.pictures = str(pictures)
     runner = _build_runner(config)
     file = read_checkpoint(checkpoint)
     report = load_state(unwrap(runner.model).network, file, str(checkpoint), strict=True)
