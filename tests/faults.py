@@ -13,7 +13,8 @@ from mmengine.hooks import Hook
 from torch.utils.data import get_worker_info
 from torchvision.transforms import v2
 
-from detr_kit.registry import HOOKS, TRANSFORMS
+from detr_kit.models import DeformableDETR
+from detr_kit.registry import HOOKS, MODELS, TRANSFORMS
 
 
 def _die():
@@ -102,3 +103,12 @@ class KillWorker(v2.Transform):
             (self.folder / f"death_{deaths}").touch()
             _die()
         return inputs[0]
+
+
+@MODELS.register_module()
+class WithUnusedHead(DeformableDETR):
+    """A network with a layer that its forward pass leaves out."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.unused = torch.nn.Linear(3, 3)

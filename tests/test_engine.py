@@ -12,7 +12,7 @@ from PIL import Image
 from detr_kit.checkpoints import read_checkpoint
 from detr_kit.cli import main
 from detr_kit.config import config_names, read_config
-from detr_kit.engine import evaluate, prepare_config, train
+from detr_kit.engine import Features, evaluate, prepare_config, train
 from detr_kit.engine.curves import read_scalars
 from detr_kit.engine.optim_wrapper import AmpOptimWrapper
 from detr_kit.errors import InputError
@@ -86,7 +86,10 @@ def test_training_starts_from_weights_of_any_format(trained, shapes, tmp_path):
 
 def test_mixed_precision_trains_on_the_cpu(shapes, tmp_path):
     runner = train(
-        TINY, work_dir=tmp_path, amp=True, options={"data_root": str(shapes), "train_cfg.max_epochs": 1}
+        TINY,
+        work_dir=tmp_path,
+        features=Features(amp="bf16"),
+        options={"data_root": str(shapes), "train_cfg.max_epochs": 1},
     )
     assert isinstance(runner.optim_wrapper, AmpOptimWrapper)
     losses = [line["loss"] for line in read_scalars(tmp_path) if "loss" in line]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import fields
 
 from .data_arguments import add_data_arguments, data_arguments
 from .run_arguments import add_run_arguments, run_arguments
@@ -19,7 +20,6 @@ def add_command(commands: argparse._SubParsersAction) -> None:
         metavar="CHECKPOINT",
         help="go on from the newest checkpoint of the work directory, or from a given one",
     )
-    parser.add_argument("--amp", action="store_true", help="mixed precision, bfloat16")
     parser.add_argument(
         "--auto-scale-lr",
         action="store_true",
@@ -27,17 +27,38 @@ def add_command(commands: argparse._SubParsersAction) -> None:
     )
     add_run_arguments(parser)
     add_data_arguments(parser)
+    _add_features(parser.add_argument_group("features", "what a run can do beyond its config's recipe"))
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> None:
-    from ..engine import fine_tune, train
+    from ..engine import Features, fine_tune, train
 
     data = data_arguments(options)
+    features = Features(**{field.name: getattr(options, field.name) for field in fields(Features)})
     (fine_tune if data else train)(
         **(data or {"config": options.config}),
         resume=options.resume,
-        amp=options.amp,
+        features=features,
         auto_scale_lr=options.auto_scale_lr,
         **run_arguments(options),
     )
+
+
+def _add_features(group: argparse._ArgumentGroup) -> None:
+    """One flag for each field of engine.Features, by the same name."""
+    add = group.add_argument
+    add("--amp", nargs="?", const="bf16", choices=("bf16", "fp16"), help="mixed precision (bf16)")
+    add("--ema", action="store_true", help="average the weights over the run; validate with and save those")
+    add("--accumulate", type=int, metavar="N", help="take a step every N batches")
+    add("--clip-grad", type=float, metavar="NORM", help="largest norm of the gradients; 0 does not clip")
+    add("--checkpointing", action="store_true", help="recompute activations: less memory, more time")
+    add("--compile", action="store_true", help="torch.compile the network")
+    add("--freeze-backbone", action="store_true", help="train everything but the backbone")
+    add("--warmup", type=int, metavar="N", help="let the learning rate rise over N iterations")
+    add("--early-stop", type=int, metavar="N", help="end after N validations without a better AP")
+    add("--class-balance", type=float, metavar="SHARE", help="draw images of rarer classes more often")
+    add("--cache-gb", type=float, metavar="GB", help="keep decoded images in memory, up to GB")
+    add("--skip-unreadable", action="store_true", help="replace images that cannot be read, and count them")
+    add("--seed", type=int, metavar="N", help="of everything random")
+    add("--wandb", action="store_true", help="log to Weights & Biases too")

@@ -20,6 +20,7 @@ from ..errors import InputError
 from ..registry import DATASETS, TRANSFORMS, build
 from ..structures import Target
 from .coco_annotations import categories_of, read_coco_annotations
+from .image_cache import ImageCache
 from .image_io import read_image
 from .sampler import Draw
 from .seeding import seeded
@@ -58,6 +59,7 @@ class CocoDataset(Dataset):
         keep_crowd: keep crowd regions as objects; the metric knows of them anyway.
         unreadable: "stop" ends the run at an image that cannot be read; "skip" takes the next one in its
             place and says so in `Sample.skipped`, which is for training only.
+        cache_gb: gigabytes of decoded images to keep in memory; 0 reads every time.
 
     Attributes:
         categories: names and original ids of the labels.
@@ -76,6 +78,7 @@ class CocoDataset(Dataset):
         keep_crowd: bool = False,
         data_root: str = "",
         unreadable: str = "stop",
+        cache_gb: float = 0.0,
     ) -> None:
         if unreadable not in ("stop", "skip"):
             raise InputError(f'CocoDataset: unreadable={unreadable!r}, not "stop" or "skip"')
@@ -94,6 +97,8 @@ class CocoDataset(Dataset):
         if len(self._indices) == 0:
             raise InputError(f"{annotations}: no image to use; check the file and keep_empty")
         self._check_files_exist()
+        paths = [self.folder / str(name) for name in self.annotations.file_names[self._indices]]
+        self._cache = ImageCache(paths if cache_gb else [], cache_gb)
 
     @property
     def metainfo(self) -> dict[str, Any]:
@@ -174,10 +179,9 @@ class CocoDataset(Dataset):
     def _rows(self, row: int) -> slice:
         return slice(self.annotations.starts[row], self.annotations.starts[row + 1])
 
-    @staticmethod
-    def _read(path: Path, size: np.ndarray) -> np.ndarray:
+    def _read(self, path: Path, size: np.ndarray) -> np.ndarray:
         """The pixels for which the boxes were drawn: as stored, or turned where only that fits the size."""
-        pixels = read_image(path)
+        pixels = self._cache.read(path)
         wanted = (int(size[0]), int(size[1]))
         if 0 in wanted or pixels.shape[:2] == wanted:
             return pixels

@@ -16,6 +16,7 @@ for _name in (
     "ColorJitter",
     "GaussianBlur",
     "RandomApply",
+    "RandomCrop",
     "RandomGrayscale",
     "RandomHorizontalFlip",
     "RandomIoUCrop",

@@ -4,6 +4,7 @@ from .checkpoint_hook import CheckpointHook
 from .coco_metric import CocoMetric
 from .curves import CurveHook, draw_curves
 from .early_stopping_hook import EarlyStoppingHook
+from .features import Features
 from .fine_tune import fine_tune
 from .optim import GroupedOptimWrapperConstructor
 from .optim_wrapper import AmpOptimWrapper, OptimWrapper
@@ -22,6 +23,7 @@ __all__ = [
     "DetectionRunner",
     "EarlyStoppingHook",
     "EpochBasedTrainLoop",
+    "Features",
     "GroupedOptimWrapperConstructor",
     "OptimWrapper",
     "TrainableDetector",

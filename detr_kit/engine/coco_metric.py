@@ -13,6 +13,8 @@ from mmengine.logging import MMLogger
 from ..categories import Categories
 from ..errors import InputError
 from ..evaluation import evaluate_detections, to_coco_detections
+from ..evaluation.confusion import confusion_of
+from ..evaluation.error_pictures import draw_confusion, draw_worst_images
 from ..registry import METRICS
 from ..structures import ImageBatch, Prediction
 
@@ -25,13 +27,14 @@ class CocoMetric(BaseMetric):
 
     Args:
         outfile: where to write the detections as COCO JSON; None for nowhere.
+        pictures: folder for `confusion_matrix.png` and `worst_images.png`; None draws none.
     """
 
     default_prefix = "coco"
 
-    def __init__(self, outfile: str | None = None) -> None:
+    def __init__(self, outfile: str | None = None, pictures: str | None = None) -> None:
         super().__init__(collect_device="cpu")
-        self.outfile = outfile
+        self.outfile, self.pictures = outfile, pictures
 
     def process(self, data_batch: ImageBatch, data_samples: Sequence[Prediction]) -> None:
         """Keep the detections of one batch."""
@@ -40,17 +43,27 @@ class CocoMetric(BaseMetric):
             raise InputError("CocoMetric: the data set does not say what its classes are; use CocoDataset")
         for target, prediction in zip(data_batch.targets, data_samples, strict=True):
             cpu = Prediction(*(part.cpu() for part in prediction))
-            self.results.append((target.image_id, to_coco_detections(cpu, target.image_id, categories)))
+            detections = to_coco_detections(cpu, target.image_id, categories)
+            self.results.append((target.image_id, target.path, detections))
 
-    def compute_metrics(self, results: list[tuple[int, list[dict[str, Any]]]]) -> dict[str, float]:
+    def compute_metrics(self, results: list[tuple[int, str, list[dict[str, Any]]]]) -> dict[str, float]:
         """Evaluate all detections; the tables go to the log."""
-        detections = [detection for _, image in results for detection in image]
+        detections = [detection for _, _, image in results for detection in image]
         if self.outfile is not None:
             Path(self.outfile).parent.mkdir(parents=True, exist_ok=True)
             Path(self.outfile).write_text(json.dumps(detections))
-        result = evaluate_detections(self.dataset_meta["annotations"], detections, [i for i, _ in results])
+        result = evaluate_detections(self.dataset_meta["annotations"], detections, [i for i, _, _ in results])
         logger = MMLogger.get_current_instance()
         logger.info("\n" + result.table())
         if self.outfile is not None:
             logger.info(f"{len(detections)} detections written to {self.outfile}")
+        if self.pictures is not None:
+            self._draw(Path(self.pictures), detections, {image_id: path for image_id, path, _ in results})
         return result.figures
+
+    def _draw(self, folder: Path, detections: list[dict[str, Any]], paths: dict[int, str]) -> None:
+        annotations = self.dataset_meta["annotations"]
+        folder.mkdir(parents=True, exist_ok=True)
+        confusion = confusion_of(annotations, detections, list(paths))
+        draw_confusion(confusion, folder / "confusion_matrix.png")
+        draw_worst_images(confusion, annotations, detections, paths, folder / "worst_images.png")

@@ -29,6 +29,7 @@ class OptimWrapper(MMEngineOptimWrapper):
     Attributes:
         skipped_steps: steps left out; skipped_in_a_row: since the last one taken.
         bad_parameters: those whose gradients were not finite at the last step, if it was left out.
+        without_gradient: those that took no part in the loss of the last step.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class OptimWrapper(MMEngineOptimWrapper):
         self.max_skipped_steps = max_skipped_steps
         self.skipped_steps = self.skipped_in_a_row = 0
         self.bad_parameters: list[nn.Parameter] = []
+        self.without_gradient: list[nn.Parameter] = []
 
     @property
     def accumulative_counts(self) -> int:
@@ -78,9 +80,9 @@ class OptimWrapper(MMEngineOptimWrapper):
 
     def _clip_or_find_bad(self) -> list[nn.Parameter]:
         """Clip finite gradients; otherwise the parameters whose gradients are not."""
-        parameters = [
-            p for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None
-        ]
+        trained = [p for group in self.optimizer.param_groups for p in group["params"] if p.requires_grad]
+        self.without_gradient = [p for p in trained if p.grad is None]
+        parameters = [p for p in trained if p.grad is not None]
         options = dict(self.clip_grad_kwargs or {})
         norm_type = float(options.get("norm_type", 2.0))
         norm = get_total_norm([p.grad for p in parameters], norm_type)

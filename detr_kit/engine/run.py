@@ -18,6 +18,7 @@ from ..checkpoints import load_state, read_checkpoint
 from ..errors import InputError
 from ..registry import RUNNERS
 from .checkpoint_hook import last_checkpoint
+from .features import Features
 from .prepare import check_paths, prepare_config
 from .trainable_detector import unwrap
 
@@ -27,7 +28,7 @@ def train(
     *,
     work_dir: str | Path | None = None,
     resume: bool | str | Path = False,
-    amp: bool = False,
+    features: Features | None = None,
     options: Mapping[str, Any] | None = None,
     launcher: str = "none",
     auto_scale_lr: bool = False,
@@ -37,7 +38,7 @@ def train(
     Args:
         config, work_dir, options, launcher: as in `prepare_config`.
         resume: True for the newest checkpoint of the work directory, or a training checkpoint's path.
-        amp: train in bfloat16 (`optim_wrapper.dtype` of the config for float16).
+        features: what to switch on beyond the config: mixed precision, EMA, ….
         auto_scale_lr: scale the learning rate from the recipe's batch size to the real one.
 
     Returns:
@@ -47,8 +48,8 @@ def train(
         InputError: bad config, data or checkpoint.
     """
     config = prepare_config(config, work_dir=work_dir, options=options, launcher=launcher)
-    if amp:
-        config.optim_wrapper.type = "AmpOptimWrapper"
+    if features is not None:
+        features.apply(config)
     if auto_scale_lr:
         config.auto_scale_lr.enable = True
     checkpoint = _checkpoint_to_resume(config, resume)
@@ -83,6 +84,7 @@ def evaluate(
     checkpoint: str | Path,
     *,
     out: str | Path | None = None,
+    pictures: str | Path | None = None,
     work_dir: str | Path | None = None,
     options: Mapping[str, Any] | None = None,
     launcher: str = "none",
@@ -92,6 +94,7 @@ def evaluate(
     Args:
         checkpoint: of any known format.
         out: where to write the detections as COCO JSON.
+        pictures: folder for the confusion matrix and the worst images.
         config, work_dir, options, launcher: as in `prepare_config`.
 
     Returns:
@@ -106,6 +109,8 @@ def evaluate(
     check_paths(config, "test")
     if out is not None:
         config.test_evaluator.outfile = str(out)
+    if pictures is not None:
+        config.test_evaluator.pictures = str(pictures)
     runner = _build_runner(config)
     file = read_checkpoint(checkpoint)
     report = load_state(unwrap(runner.model).network, file, str(checkpoint), strict=True)

@@ -27,6 +27,7 @@ from .seed_hook import SeedHook
 from .shared_statistics_hook import SharedStatisticsHook
 from .skipped_images_hook import SkippedImagesHook
 from .trainable_detector import unwrap
+from .unused_parameters_hook import UnusedParametersHook
 
 _NOISE = ('"FileClient" will', '"HardDiskBackend" is', "Distributed training is not used", "Hooks will be")
 
@@ -44,14 +45,8 @@ class DetectionRunner(Runner):
     def register_hooks(self, default_hooks: dict | None = None, custom_hooks: list | None = None) -> None:
         """The config's hooks, and those that no config can do without."""
         super().register_hooks(default_hooks, custom_hooks)
-        before = (
-            DataCheckHook(),
-            SeedHook(),
-            NumericalHealthHook(),
-            SkippedImagesHook(),
-            SharedStatisticsHook(),
-        )
-        for hook in before:
+        checks = (DataCheckHook(), NumericalHealthHook(), SkippedImagesHook(), UnusedParametersHook())
+        for hook in (SeedHook(), *checks):
             self.register_hook(hook, priority="VERY_HIGH")
         self.register_hook(SharedStatisticsHook(), priority="NORMAL")
         for hook in (PlainCheckpointHook(), PreemptionHook()):

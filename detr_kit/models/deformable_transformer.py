@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..registry import MODELS
+from . import checkpointing as checkpointed
 from .attention import MultiheadAttention
 from .feed_forward import FeedForward
 from .ms_deform_attn import MSDeformAttn
@@ -79,6 +80,7 @@ class DeformableTransformer(nn.Module):
         dropout: on self-attention weights, residual branches and inside the FFN.
         num_levels: feature levels.
         num_points: sampling points a head and level.
+        checkpointing: recompute each layer in the backward pass instead of keeping its activations.
     """
 
     def __init__(
@@ -91,10 +93,12 @@ class DeformableTransformer(nn.Module):
         dropout: float = 0.1,
         num_levels: int = 4,
         num_points: int = 4,
+        checkpointing: bool = False,
     ) -> None:
         super().__init__()
         sizes = (embed_dims, num_heads, ffn_dims, dropout, num_levels, num_points)
         self.embed_dims, self.num_levels = embed_dims, num_levels
+        self.checkpointing = checkpointing
         self.level_embed = nn.Parameter(torch.empty(num_levels, embed_dims))
         self.encoder_layers = nn.ModuleList(DeformableEncoderLayer(*sizes) for _ in range(num_encoder_layers))
         self.decoder_layers = nn.ModuleList(DeformableDecoderLayer(*sizes) for _ in range(num_decoder_layers))
@@ -132,7 +136,8 @@ class DeformableTransformer(nn.Module):
         reference_points = encoder_reference_points(shapes, valid_ratios)
         memory = features
         for layer in self.encoder_layers:
-            memory = layer(memory, position, reference_points, shapes, padding_mask)
+            inputs = (memory, position, reference_points, shapes, padding_mask)
+            memory = checkpointed.run(self.checkpointing, layer, *inputs)
         return memory
 
     def decode(
@@ -161,7 +166,8 @@ class DeformableTransformer(nn.Module):
         for index, layer in enumerate(self.decoder_layers):
             ratios = valid_ratios if reference.shape[-1] == 2 else valid_ratios.repeat(1, 1, 2)
             reference_points = reference[:, :, None] * ratios[:, None]
-            target = layer(target, query_position, reference_points, memory, shapes, padding_mask)
+            inputs = (target, query_position, reference_points, memory, shapes, padding_mask)
+            target = checkpointed.run(self.checkpointing, layer, *inputs)
             outputs.append(target)
             reference = refine(index, target, reference)
         return outputs

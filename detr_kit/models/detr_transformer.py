@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from ..registry import MODELS
+from . import checkpointing as checkpointed
 from .attention import MultiheadAttention
 from .feed_forward import FeedForward
 
@@ -64,6 +65,7 @@ class DetrTransformer(nn.Module):
         num_encoder_layers, num_decoder_layers: depth.
         ffn_dims: hidden width of the FFN.
         dropout: on attention weights, residual branches and inside the FFN.
+        checkpointing: recompute each layer in the backward pass instead of keeping its activations.
     """
 
     def __init__(
@@ -74,10 +76,11 @@ class DetrTransformer(nn.Module):
         num_decoder_layers: int = 6,
         ffn_dims: int = 2048,
         dropout: float = 0.1,
+        checkpointing: bool = False,
     ) -> None:
         super().__init__()
         sizes = (embed_dims, num_heads, ffn_dims, dropout)
-        self.embed_dims = embed_dims
+        self.embed_dims, self.checkpointing = embed_dims, checkpointing
         self.encoder_layers = nn.ModuleList(DetrEncoderLayer(*sizes) for _ in range(num_encoder_layers))
         self.decoder_layers = nn.ModuleList(DetrDecoderLayer(*sizes) for _ in range(num_decoder_layers))
         self.decoder_norm = nn.LayerNorm(embed_dims)
@@ -100,12 +103,14 @@ class DetrTransformer(nn.Module):
         """
         memory = features
         for encoder_layer in self.encoder_layers:
-            memory = encoder_layer(memory, position, padding_mask)
+            memory = checkpointed.run(self.checkpointing, encoder_layer, memory, position, padding_mask)
         memory_key = memory + position
         query_position = query_embed.expand(features.shape[0], -1, -1)
         x = query_position.new_zeros(query_position.shape)
         outputs = []
         for decoder_layer in self.decoder_layers:
-            x = decoder_layer(x, query_position, memory, memory_key, padding_mask)
+            x = checkpointed.run(
+                self.checkpointing, decoder_layer, x, query_position, memory, memory_key, padding_mask
+            )
             outputs.append(self.decoder_norm(x))
         return outputs

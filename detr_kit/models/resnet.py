@@ -13,6 +13,7 @@ from torchvision.ops import FrozenBatchNorm2d
 
 from ..errors import InputError
 from ..registry import MODELS
+from . import checkpointing as checkpointed
 
 _DEPTHS = (18, 34, 50, 101, 152)
 _STAGE_STRIDES = (4, 8, 16, 32)
@@ -32,6 +33,8 @@ class ResNet(nn.Module):
         style: "pytorch" has the stride in the 3×3 convolution, "caffe" in the first 1×1.
         weights: a torchvision weights name ("ResNet50_Weights.IMAGENET1K_V1"), a .pth or .safetensors file
             with torchvision's keys, or None.
+        checkpointing: recompute each stage in the backward pass instead of keeping its activations; not with
+            norm="batch", whose statistics would be counted twice.
 
     Attributes:
         out_channels: channels of each returned map.
@@ -49,9 +52,14 @@ class ResNet(nn.Module):
         dilation: bool | str = False,
         style: str = "pytorch",
         weights: str | None = None,
+        checkpointing: bool = False,
     ) -> None:
         super().__init__()
         self._check(depth, strides, frozen_stages, norm, dilation, style)
+        if checkpointing and norm == "batch":
+            raise InputError('ResNet: checkpointing=True with norm="batch" counts its statistics twice; '
+                             'set norm="frozen" or checkpointing=False')  # fmt: skip
+        self.checkpointing = checkpointing
         layers = getattr(torchvision.models, f"resnet{depth}")(
             norm_layer=FrozenBatchNorm2d if norm == "frozen" else nn.BatchNorm2d,
             replace_stride_with_dilation=(False, False, bool(dilation)),
@@ -142,7 +150,7 @@ class ResNet(nn.Module):
         for stage, stride in enumerate(_STAGE_STRIDES, start=1):
             if stride > self.strides[-1]:
                 break
-            x = getattr(self, f"layer{stage}")(x)
+            x = checkpointed.run(self.checkpointing, getattr(self, f"layer{stage}"), x)
             if stride in self.strides:
                 maps.append(x)
         return maps

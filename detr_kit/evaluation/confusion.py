@@ -1,0 +1,88 @@
+"""Which class is taken for which, and which images go wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torchvision.ops import box_iou
+
+from .coco_evaluation import load_ground_truth
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Ground truth against detections.
+
+    Attributes:
+        names: the C classes.
+        matrix: (C + 1, C + 1) int64; row: what it is, column: what it was taken for; the last is nothing.
+        errors: image id -> objects missed or mistaken, and boxes where nothing is.
+    """
+
+    names: tuple[str, ...]
+    matrix: np.ndarray
+    errors: dict[int, int]
+
+
+def confusion_of(
+    annotations: str | Path,
+    detections: Sequence[Mapping[str, Any]],
+    image_ids: Sequence[int],
+    score_threshold: float = 0.3,
+    iou_threshold: float = 0.5,
+) -> Confusion:
+    """Pair objects and detections of any class by overlap, the best overlap first, and count the classes.
+
+    Args:
+        annotations: the COCO file; crowd regions are left out.
+        detections: COCO results; those below the threshold are left out.
+        image_ids: the images that were evaluated.
+        iou_threshold: the overlap from which a detection is about an object.
+    """
+    truth = load_ground_truth(annotations)
+    categories = sorted(truth.loadCats(truth.getCatIds()), key=lambda c: c["id"])
+    index = {category["id"]: i for i, category in enumerate(categories)}
+    nothing = len(categories)
+    matrix = np.zeros((nothing + 1, nothing + 1), dtype=np.int64)
+    found: dict[int, list[Mapping[str, Any]]] = {image_id: [] for image_id in image_ids}
+    for detection in detections:
+        if detection["score"] >= score_threshold and detection["image_id"] in found:
+            found[detection["image_id"]].append(detection)
+    errors = {}
+    for image_id in image_ids:
+        objects = truth.loadAnns(truth.getAnnIds(imgIds=[image_id], iscrowd=False))
+        rows = [index[o["category_id"]] for o in objects]
+        columns = [index[d["category_id"]] for d in found[image_id]]
+        pairs = _pairs(_boxes(objects), _boxes(found[image_id]), iou_threshold)
+        counted = np.zeros_like(matrix)
+        for row, column in pairs:
+            counted[rows[row], columns[column]] += 1
+        for row in set(range(len(rows))) - {row for row, _ in pairs}:
+            counted[rows[row], nothing] += 1
+        for column in set(range(len(columns))) - {column for _, column in pairs}:
+            counted[nothing, columns[column]] += 1
+        matrix += counted
+        errors[image_id] = int(counted.sum() - np.trace(counted))
+    return Confusion(tuple(str(c["name"]) for c in categories), matrix, errors)
+
+
+def _boxes(items: Sequence[Mapping[str, Any]]) -> torch.Tensor:
+    """COCO's xywh -> (N, 4) xyxy."""
+    xywh = torch.tensor([item["bbox"] for item in items], dtype=torch.float64).reshape(-1, 4)
+    return torch.cat((xywh[:, :2], xywh[:, :2] + xywh[:, 2:]), dim=1)
+
+
+def _pairs(objects: torch.Tensor, detections: torch.Tensor, threshold: float) -> list[tuple[int, int]]:
+    """One detection an object, the best overlaps first."""
+    overlap = box_iou(objects, detections).numpy()
+    pairs: list[tuple[int, int]] = []
+    while overlap.size and overlap.max() >= threshold:
+        row, column = np.unravel_index(overlap.argmax(), overlap.shape)
+        pairs.append((int(row), int(column)))
+        overlap[row], overlap[:, column] = -1, -1
+    return pairs

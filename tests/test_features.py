@@ -1,0 +1,240 @@
+"""Each training feature does what it says, by config and by flag."""
+
+import argparse
+import json
+import shutil
+from dataclasses import fields
+
+import numpy as np
+import pytest
+import torch
+
+from detr_kit.cli import main
+from detr_kit.cli import train as train_command
+from detr_kit.config import read_config
+from detr_kit.data import CocoDataset, EpochSampler
+from detr_kit.data.class_balance import repeat_factors
+from detr_kit.engine import AmpOptimWrapper, Features, prepare_config, train
+from detr_kit.engine.early_stopping_hook import EarlyStoppingHook
+from detr_kit.errors import InputError
+from detr_kit.models import ResNet
+from detr_kit.registry import MODELS, build
+from detr_kit.zoo import build_network
+
+from .conftest import TINY
+
+
+def _config(**features):
+    config = prepare_config(TINY)
+    Features(**features).apply(config)
+    return config
+
+
+def test_every_feature_has_a_flag():
+    parser = argparse.ArgumentParser()
+    train_command.add_command(parser.add_subparsers())
+    options = parser.parse_args(["train", "config"])
+    assert all(hasattr(options, field.name) for field in fields(Features))
+    assert Features(**{f.name: getattr(options, f.name) for f in fields(Features)}) == Features()
+
+
+def test_features_together_train_from_the_command_line(shapes, tmp_path):
+    flags = "--ema --accumulate 2 --clip-grad 0.5 --checkpointing --freeze-backbone --warmup 3 --early-stop 5"
+    flags += " --class-balance 0.9 --cache-gb 0.1 --skip-unreadable --seed 4 --amp bf16"
+    options = ["--work-dir", str(tmp_path), "--cfg-options", f"data_root={shapes}", "train_cfg.max_epochs=1"]
+    assert main(["train", str(TINY), *flags.split(), *options]) == 0
+    saved = torch.load(tmp_path / "epoch_1.pth", weights_only=True)
+    assert saved["meta"]["seed"] == 4
+    assert any(not torch.equal(saved["ema_state_dict"][f"module.{key}"], tensor)
+               for key, tensor in saved["state_dict"].items())  # fmt: skip
+    history = saved["message_hub"]["log_scalars"]
+    lr = history["train/lr"]["detr_kit.history"][0].tolist()
+    assert len(lr) > 6  # rarer classes came more often
+    assert len(history["train/grad_norm"]["detr_kit.history"][0]) == -(-len(lr) // 2)
+    assert lr[0] == pytest.approx(1e-5)
+    assert lr == sorted(lr)
+
+
+@pytest.mark.parametrize(("features", "message"), [
+    (dict(amp="int8"), "amp='int8'; it must be one of bf16, fp16"),
+    (dict(accumulate=0), "accumulate=0; it must be at least 1"),
+    (dict(class_balance=3.0), "class_balance=3.0; it is a share"),
+])  # fmt: skip
+def test_values_out_of_range_are_refused(features, message):
+    with pytest.raises(InputError, match=message):
+        _config(**features)
+
+
+def test_float16_on_the_cpu_scales_its_loss(shapes, tmp_path):
+    options = {"data_root": str(shapes), "train_cfg.max_epochs": 1}
+    runner = train(TINY, work_dir=tmp_path, options=options, features=Features(amp="fp16"))
+    assert isinstance(runner.optim_wrapper, AmpOptimWrapper)
+    saved = torch.load(tmp_path / "epoch_1.pth", weights_only=True)
+    assert saved["optimizer"]["loss_scaler"]["scale"] >= 1
+    assert all(p.isfinite().all() for p in runner.model.parameters())
+
+
+def test_a_recipes_own_warmup_gives_way():
+    config = prepare_config("deformable_detr_r18_shapes")
+    Features(warmup=7).apply(config)
+    assert [s.type for s in config.param_scheduler] == ["LinearLR", "CosineAnnealingLR"]
+    assert config.param_scheduler[0].end == 7
+
+
+def _gradients(name, checkpointing):
+    """Gradients of a network in training mode, and how many numbers the forward pass kept for them."""
+    config = read_config(name).model.network
+    config.backbone.weights = None
+    config.backbone.checkpointing = config.transformer.checkpointing = checkpointing
+    torch.manual_seed(3)
+    network = build(config.to_dict(), MODELS).train()
+    images, mask = torch.randn(1, 3, 96, 128), torch.zeros(1, 96, 128, dtype=torch.bool)
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.numel()) or t, lambda t: t):
+        torch.manual_seed(4)  # of dropout
+        output = network(images, mask)
+    torch.manual_seed(5)
+    (output.logits.square().mean() + output.boxes.square().mean()).backward()
+    return {k: p.grad for k, p in network.named_parameters() if p.grad is not None}, sum(kept)
+
+
+class TestCheckpointing:
+    @pytest.mark.parametrize("name", ["deformable_detr_r50_refine", "detr_r50"])
+    def test_gradients_are_the_same(self, name):
+        (plain, kept), (recomputed, kept_less) = (_gradients(name, enabled) for enabled in (False, True))
+        assert plain.keys() == recomputed.keys()
+        for key, gradient in plain.items():
+            torch.testing.assert_close(gradient, recomputed[key], msg=key)
+        assert kept_less < 0.5 * kept
+
+    def test_batch_statistics_are_not_counted_twice(self):
+        with pytest.raises(InputError, match="counts its statistics twice"):
+            ResNet(depth=18, norm="batch", checkpointing=True)
+
+
+def test_the_compiled_network_gives_the_same():
+    """By the backend that only captures the graph, which is what can go wrong."""
+    torch.manual_seed(0)
+    network = build_network(TINY).eval()
+    images = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        plain = network(images)
+        keys = list(network.state_dict())
+        network.compile(backend="eager")
+        compiled = network(images)
+    torch.testing.assert_close(plain.boxes, compiled.boxes)
+    assert list(network.state_dict()) == keys
+
+
+def test_a_run_compiles_its_network(shapes, tmp_path):
+    options = {"data_root": str(shapes), "train_cfg.max_epochs": 1, "compile": dict(backend="eager")}
+    runner = train(TINY, work_dir=tmp_path, options=options)
+    assert runner.model.network._compiled_call_impl is not None
+    assert "the network is compiled" in next(tmp_path.glob("*/*.log")).read_text()
+
+
+class TestEarlyStopping:
+    def _run(self, shapes, work_dir, resume=False, **options):
+        options = {"data_root": str(shapes), "optim_wrapper.optimizer.lr": 1e-9, **options}
+        return train(TINY, work_dir=work_dir, resume=resume, options=options, features=Features(early_stop=2))
+
+    def test_it_ends_when_nothing_gets_better_and_remembers_when_resumed(self, shapes, tmp_path):
+        """AP stays 0: the first validation is the best, two more are patience."""
+        first = self._run(shapes, tmp_path, **{"train_cfg.max_epochs": 2})
+        assert first.epoch == 2
+        second = self._run(shapes, tmp_path, resume=True, **{"train_cfg.max_epochs": 9})
+        assert second.epoch <= 3
+        (hook,) = (h for h in second.hooks if isinstance(h, EarlyStoppingHook))
+        assert hook.wait_count >= 2
+
+
+@pytest.fixture
+def rare(shapes, tmp_path):
+    """The shapes set, where one image alone has rings."""
+    shutil.copytree(shapes, tmp_path / "data")
+    data = json.loads((shapes / "train.json").read_text())
+    rings = [a for a in data["annotations"] if a["category_id"] == 5]
+    keep = rings[0]["image_id"]
+    data["annotations"] = [a for a in data["annotations"] if a["category_id"] != 5 or a["image_id"] == keep]
+    (tmp_path / "data" / "train.json").write_text(json.dumps(data))
+    return CocoDataset("train.json", "train", data_root=str(tmp_path / "data")), keep - 1
+
+
+class TestClassBalance:
+    def test_factors(self, rare):
+        dataset, index = rare
+        factors = repeat_factors(dataset, 0.5)
+        assert factors[index] == pytest.approx(np.sqrt(0.5 * 24 / 1))
+        assert (factors >= 1).all()
+        assert factors.max() == factors[index]
+
+    def test_rare_images_are_drawn_more_often(self, rare):
+        dataset, index = rare
+        sampler = EpochSampler(dataset, class_balance=0.5, seed=1)
+        drawn = []
+        for epoch in range(20):
+            sampler.set_epoch(epoch)
+            images = [draw.image for draw in sampler]
+            assert len(images) == len(sampler)
+            assert set(images) == set(range(24))  # none is left out
+            drawn += images
+        factors = repeat_factors(dataset, 0.5)
+        assert drawn.count(index) / 20 == pytest.approx(factors[index], rel=0.1)
+
+
+class TestCache:
+    def test_cached_images_are_the_files(self, shapes):
+        plain = CocoDataset("train.json", "train", data_root=str(shapes))
+        cached = CocoDataset("train.json", "train", data_root=str(shapes), cache_gb=1)
+        assert len(cached._cache.pixels) == 24
+        for i in (0, 23):
+            cached[i].image.zero_()  # what a transform writes stays out of the cache
+            assert torch.equal(plain[i].image, cached[i].image)
+
+    def test_the_limit_holds(self, shapes):
+        one = 64 * 64 * 3
+        cached = CocoDataset("train.json", "train", data_root=str(shapes), cache_gb=5.5 * one / 1e9)
+        assert len(cached._cache.pixels) == 5
+        assert cached._cache.num_bytes <= 5.5 * one
+        assert cached[23].image.shape == (3, 64, 64)
+
+
+def test_large_scale_jitter_keeps_boxes_on_their_objects(tmp_path):
+    """A white square on black, scaled by 0.1 to 2 and cropped or padded: boxes stay around what is white."""
+    from PIL import Image
+
+    pixels = np.zeros((80, 100, 3), np.uint8)
+    pixels[20:50, 30:70] = 255
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    data = {
+        "images": [{"id": 1, "file_name": "a.png", "width": 100, "height": 80}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [30, 20, 40, 30]}],
+        "categories": [{"id": 1, "name": "square"}],
+    }
+    (tmp_path / "a.json").write_text(json.dumps(data))
+    jitter = [
+        dict(type="ScaleJitter", target_size=(96, 96), scale_range=(0.1, 2.0)),
+        dict(type="RandomCrop", size=(96, 96), pad_if_needed=True),
+    ]
+    dataset = CocoDataset("a.json", "", transforms=jitter, data_root=str(tmp_path))
+    sizes = set()
+    for _ in range(40):
+        sample = dataset[0]
+        assert sample.image.shape == (3, 96, 96)
+        white = (sample.image[0] > 127).nonzero()
+        if len(white) < 9 or not len(sample.target.boxes):
+            continue
+        x, y, w, h = (sample.target.boxes[0] * 96).tolist()
+        wanted = [white[:, 1].min(), white[:, 0].min(), white[:, 1].max() + 1, white[:, 0].max() + 1]
+        for got, want in zip((x - w / 2, y - h / 2, x + w / 2, y + h / 2), wanted, strict=True):
+            assert abs(got - float(want)) <= 1.5
+        sizes.add(round(w))
+    assert len(sizes) > 8
+
+
+def test_weights_and_biases_offline(shapes, tmp_path, monkeypatch):
+    pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    options = {"data_root": str(shapes), "train_cfg.max_epochs": 1}
+    train(TINY, work_dir=tmp_path, options=options, features=Features(wandb=True))
+    assert list(tmp_path.glob("wandb/offline-run-*/*.wandb"))
