@@ -17,6 +17,7 @@ from .checkpoints import (
     detect_format,
     load_state,
     read_checkpoint,
+    read_recipe,
     strip_wrapper,
 )
 from .checkpoints.architecture import Architecture
@@ -72,8 +73,8 @@ class Detector(Predictor):
         if not checkpoint:
             raise InputError("Detector: give a checkpoint; without one the network knows nothing")
         file = read_checkpoint(checkpoint)
-        model = model or file.metadata.get("config")
         try:
+            model = model or file.metadata.get("config") or _recipe(file)
             found = detect_format(strip_wrapper(file.state_dict)).architecture
             config = _config(model, found)
             network = _network(model, config, found, file)
@@ -142,6 +143,15 @@ def _inference_transforms(config: Config) -> v2.Transform:
     """The test pipeline of the config, so that the Detector sees images as the evaluation did."""
     transforms = config.test_dataloader.dataset.to_dict().get("transforms") or []
     return v2.Compose(build(list(transforms), TRANSFORMS) or [v2.Identity()])
+
+
+def _recipe(file: CheckpointFile) -> Config | None:
+    """What a training checkpoint says of its own model, as much of a config as the Detector reads."""
+    recipe = read_recipe(file.metadata)
+    if recipe is None:
+        return None
+    model = {part: recipe[part] for part in ("network", "postprocessor")}
+    return Config(dict(model=model, test_dataloader=dict(dataset=dict(transforms=recipe["transforms"]))))
 
 
 def _config(model: str | Path | Config | None, found: Architecture) -> Config:

@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+import torch
 
 from detr_kit import Detector
 from detr_kit.cli import main
@@ -37,7 +38,12 @@ class TestTrainingWithoutAConfig:
         written = ["circle", "square", "triangle", "star", "ring"]
         assert list(detector.class_names) == (written if name == "yolo" else sorted(written))
         picture = next((sets / "coco" / "images").iterdir())
-        assert set(detector(picture, score_threshold=0).class_names) <= set(written)
+        found = detector(picture, score_threshold=0)
+        assert set(found.class_names) <= set(written)
+        # The checkpoint alone says it all: the network, the size of the pictures, the names.
+        alone = Detector(checkpoint=checkpoint, device="cpu")
+        assert alone.class_names == detector.class_names
+        assert torch.equal(alone(picture, score_threshold=0).boxes, found.boxes)
 
     def test_a_set_without_validation_split_is_divided_and_its_own_ids_are_kept(self, sets, tmp_path, capsys):
         data = json.loads((sets / "coco" / "train.json").read_text())
@@ -63,6 +69,15 @@ class TestTrainingWithoutAConfig:
         assert "re-initialised" in log
         assert "class_heads.0.weight" in log
         assert "circle, ring, square, star, triangle" in log
+
+    def test_what_a_checkpoint_says_of_its_model_runs_nothing(self, trained, tmp_path):
+        content = torch.load(trained[0] / "epoch_2.pth", weights_only=True)
+        mark = tmp_path / "mark"
+        content["meta"]["recipe"]["postprocessor"] = {"type": "os.system", "command": f"touch {mark}"}
+        torch.save(content, tmp_path / "hostile.pth")
+        with pytest.raises(InputError, match=r"hostile.pth: its recipe names the type 'os.system'"):
+            Detector(checkpoint=tmp_path / "hostile.pth", device="cpu")
+        assert not mark.exists()
 
     def test_an_edited_config_is_not_overwritten(self, sets, tmp_path):
         path = write_fine_tune_config(sets / "coco", TINY, work_dir=tmp_path)

@@ -5,6 +5,7 @@ from .convert import CheckpointFormat, conversion_notes, convert_state_dict, det
 from .convert_file import ConversionReport, convert_file, verify_conversion
 from .files import CheckpointFile, read_checkpoint, write_checkpoint
 from .load import LoadReport, categories_of, load_checkpoint, load_state, strip_wrapper
+from .recipe import read_recipe
 
 __all__ = [
     "CheckpointFile",
@@ -19,6 +20,7 @@ __all__ = [
     "load_checkpoint",
     "load_state",
     "read_checkpoint",
+    "read_recipe",
     "strip_wrapper",
     "verify_conversion",
     "write_builtin",

@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..errors import InputError
+from .recipe import RECIPE
 
 # Plain data that known formats store beside tensors: official checkpoints keep the command line's arguments.
 _HARMLESS: list = [argparse.Namespace]
@@ -35,7 +36,7 @@ class CheckpointFile:
         state_dict: name -> tensor.
         metadata: class names and category ids under "classes" and "category_ids", and what the weights
             themselves do not tell ("num_heads", "num_queries", "dilation", or "config", the name of a shipped
-            config), where the file has them.
+            config), where the file has them. Training checkpoints have a "recipe", see `read_recipe`.
     """
 
     state_dict: dict[str, Tensor]
@@ -66,14 +67,17 @@ def read_checkpoint(path: str | Path) -> CheckpointFile:
     content = _read_pickle(path)
     if not isinstance(content, Mapping):
         raise InputError(f"checkpoint {path}: it holds a {type(content).__name__}, not a state dict")
-    metadata = content.get("meta")
-    dataset_meta = metadata.get("dataset_meta") if isinstance(metadata, Mapping) else None
+    meta = content.get("meta")
+    meta = meta if isinstance(meta, Mapping) else {}
     nested = (content.get(key) for key in ("state_dict", "model"))
     state = next((part for part in nested if isinstance(part, Mapping)), content)
     tensors = {key: value for key, value in state.items() if isinstance(value, Tensor)}
     if not tensors:
         raise InputError(f"checkpoint {path}: it holds no tensors; its keys are {list(content)[:5]}")
-    return CheckpointFile(tensors, _class_metadata(dataset_meta or {}))
+    metadata = _class_metadata(meta.get("dataset_meta") or {})
+    if RECIPE in meta:
+        metadata[RECIPE] = meta[RECIPE]
+    return CheckpointFile(tensors, metadata)
 
 
 def write_checkpoint(path: str | Path, state_dict: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:

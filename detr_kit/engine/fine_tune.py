@@ -186,7 +186,7 @@ def _num_queries(part: _Part, base: Config) -> int:
 
 
 def _size_of_test_alone(base: Config) -> int | None:
-    """The size of the model's test pictures where its training pictures are not resized: one size for both."""
+    """The size of the model's test pictures, where it takes training pictures as they are: one for both."""
     if "ResizeShortestSide" in str(base.train_dataloader.dataset.get("transforms")):
         return None
     resizes = [

@@ -6,14 +6,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.logging import HistoryBuffer
+
+from ..checkpoints.recipe import RECIPE
 
 _HISTORY = "detr_kit.history"
 
 
 class PlainCheckpointHook(Hook):
-    """Turns mmengine's log history into tensors before saving and back after loading.
+    """Turns mmengine's log history into tensors before saving and back after loading, and adds the recipe.
 
     mmengine pickles HistoryBuffer objects, which need `getattr` on the safe loader's allow-list; with that
     on the list a stranger's file could do what it likes.
@@ -22,10 +25,19 @@ class PlainCheckpointHook(Hook):
     def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
         """Make the message hub's part plain."""
         checkpoint["message_hub"] = to_plain(checkpoint["message_hub"])
+        checkpoint["meta"][RECIPE] = _recipe(runner.cfg)
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict) -> None:
         """Give the message hub its objects back."""
         checkpoint["message_hub"] = from_plain(checkpoint["message_hub"])
+
+
+def _recipe(config: Config) -> dict[str, Any]:
+    """The network, postprocessor and test transforms: with them a checkpoint needs no config beside it."""
+    plain = config.to_dict()
+    model, loader = plain["model"], plain.get("test_dataloader") or {}
+    recipe = {part: model[part] for part in ("network", "postprocessor")}
+    return {**recipe, "transforms": (loader.get("dataset") or {}).get("transforms") or []}
 
 
 def to_plain(value: Any) -> Any:
