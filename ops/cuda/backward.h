@@ -144,7 +144,7 @@ backward(DETR_KIT_PARAMETER Problem p, DETR_KIT_PARAMETER Plan plan) {
     const Unit unit = unit_at(p, plan, index);
     for (int first = 0; first < plan.unit_queries; first += teams) {
       const Item item = item_at(p, plan, unit, first + lane.team);
-      if (!any_lane(item.exists)) continue;
+      if (ballot(item.exists) == 0) continue;
       set_up<lane.kTeam>(p, item, lane.member, points);
       scatter<T, kVector>(p, unit, item, lane, points);
       sync_warp();

@@ -27,7 +27,9 @@ DETR_KIT_GPU int thread_index() { return int(threadIdx.x); }
 DETR_KIT_GPU int64_t block_index() { return blockIdx.x; }
 DETR_KIT_GPU int64_t block_count() { return gridDim.x; }
 DETR_KIT_GPU void sync_warp() { __syncwarp(); }
-DETR_KIT_GPU bool any_lane(bool condition) { return __any_sync(kAllLanes, condition); }
+DETR_KIT_GPU void sync_block() { __syncthreads(); }
+DETR_KIT_GPU unsigned ballot(bool condition) { return __ballot_sync(kAllLanes, condition); }
+DETR_KIT_GPU int lowest_bit(unsigned bits) { return __ffs(int(bits)) - 1; }
 template <class A>
 DETR_KIT_GPU A from_lane_xor(A value, int mask) {
   return __shfl_xor_sync(kAllLanes, value, mask);

@@ -3,6 +3,7 @@
 
 #include "backward.h"
 #include "forward.h"
+#include "ordered.h"
 
 namespace detr_kit::gpu {
 

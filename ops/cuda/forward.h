@@ -44,7 +44,7 @@ forward(DETR_KIT_PARAMETER Problem p, DETR_KIT_PARAMETER Plan plan) {
     const char* value = static_cast<const char*>(p.value.data) + unit.image * p.rows * row_bytes;
     for (int first = 0; first < plan.unit_queries; first += teams) {
       const Item item = item_at(p, plan, unit, first + lane.team);
-      if (!any_lane(item.exists)) continue;
+      if (ballot(item.exists) == 0) continue;
       set_up<lane.kTeam>(p, item, lane.member, points);
       for (int strip = 0; strip < (kOneStrip ? 1 : p.head_dim); strip += kGroup * kVector) {
         const int channel = strip + lane.channel * kVector;

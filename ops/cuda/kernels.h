@@ -39,8 +39,14 @@ void start_backward(const Problem& problem, const Plan& plan, cudaStream_t strea
   with_division<T>(plan, Backward<T>{problem, plan, stream});
 }
 
-#define DETR_KIT_KERNELS(T, declared)                                                            \
-  declared template void start_forward<T>(const Problem&, const Plan&, cudaStream_t);           \
-  declared template void start_backward<T>(const Problem&, const Plan&, cudaStream_t);
+template <class T>
+void start_ordered(const Problem& problem, const OrderedPlan& plan, cudaStream_t stream) {
+  collect_in_order<T><<<plan.blocks, plan.threads, plan.shared_bytes, stream>>>(problem, plan);
+}
+
+#define DETR_KIT_KERNELS(T, declared)                                                  \
+  declared template void start_forward<T>(const Problem&, const Plan&, cudaStream_t);  \
+  declared template void start_backward<T>(const Problem&, const Plan&, cudaStream_t); \
+  declared template void start_ordered<T>(const Problem&, const OrderedPlan&, cudaStream_t);
 
 }  // namespace detr_kit::gpu

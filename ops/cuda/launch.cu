@@ -30,14 +30,25 @@ const char* launch_forward(Problem problem, void* stream) {
   return outcome();
 }
 
-const char* launch_backward(Problem problem, void* stream) {
-  const Plan plan = make_plan(problem, true);
+const char* launch_backward(Problem problem, bool in_order, void* stream) {
   const auto s = static_cast<cudaStream_t>(stream);
+  const Array grad_value = problem.grad_value;
+  if (in_order) problem.grad_value.data = nullptr;
+  const Plan plan = make_plan(problem, true);
   switch (problem.value.type) {
     case Type::kFloat: start_backward<float>(problem, plan, s); break;
     case Type::kDouble: start_backward<double>(problem, plan, s); break;
     case Type::kBFloat16: start_backward<BFloat16>(problem, plan, s); break;
     case Type::kHalf: start_backward<Half>(problem, plan, s); break;
+  }
+  if (!in_order) return outcome();
+  problem.grad_value = grad_value;
+  const OrderedPlan ordered = make_ordered_plan(problem);
+  switch (problem.value.type) {
+    case Type::kFloat: start_ordered<float>(problem, ordered, s); break;
+    case Type::kDouble: start_ordered<double>(problem, ordered, s); break;
+    case Type::kBFloat16: start_ordered<BFloat16>(problem, ordered, s); break;
+    case Type::kHalf: start_ordered<Half>(problem, ordered, s); break;
   }
   return outcome();
 }

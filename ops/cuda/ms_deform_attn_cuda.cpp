@@ -188,7 +188,7 @@ struct Gradients {
 };
 
 Gradients run_backward(Call& call, const Tensor& grad_output, const Tensor& value, const Tensor& coordinates,
-                       const Tensor& weights, bool reference_gradient) {
+                       const Tensor& weights, bool reference_gradient, bool deterministic) {
   Problem& p = call.problem;
   const ScalarType compute = scalar_type(compute_type(p.value.type));
   const std::vector<int64_t> item_size = {p.batch, p.queries, p.heads, p.levels, p.points};
@@ -213,7 +213,7 @@ Gradients run_backward(Call& call, const Tensor& grad_output, const Tensor& valu
     p.grad_coordinates = array(gradients.coordinates);
     p.grad_weights = array(gradients.weights);
     if (reference_gradient) p.grad_reference = array(gradients.reference);
-    check_launch(launch_backward(p, call.stream()));
+    check_launch(launch_backward(p, deterministic, call.stream()));
   }
   if (compute != value.scalar_type()) gradients.value = torch::stable::to(gradients.value, value.scalar_type());
   if (reference_gradient) {
@@ -225,17 +225,18 @@ Gradients run_backward(Call& call, const Tensor& grad_output, const Tensor& valu
 
 std::tuple<Tensor, Tensor, Tensor> ms_deform_attn_backward(Tensor grad_output, Tensor value, Shapes shapes,
                                                            std::optional<Tensor> shapes_tensor,
-                                                           Tensor locations, Tensor weights) {
+                                                           Tensor locations, Tensor weights,
+                                                           bool deterministic) {
   Call call(value, shapes, shapes_tensor, nullptr, locations, weights);
-  const Gradients g = run_backward(call, grad_output, value, locations, weights, false);
+  const Gradients g = run_backward(call, grad_output, value, locations, weights, false, deterministic);
   return {g.value, g.coordinates, g.weights};
 }
 
 std::tuple<Tensor, Tensor, Tensor, Tensor> ms_deform_attn_fused_backward(
     Tensor grad_output, Tensor value, Shapes shapes, std::optional<Tensor> shapes_tensor, Tensor reference,
-    Tensor offsets, Tensor logits, bool reference_gradient) {
+    Tensor offsets, Tensor logits, bool reference_gradient, bool deterministic) {
   Call call(value, shapes, shapes_tensor, &reference, offsets, logits);
-  const Gradients g = run_backward(call, grad_output, value, offsets, logits, reference_gradient);
+  const Gradients g = run_backward(call, grad_output, value, offsets, logits, reference_gradient, deterministic);
   return {g.value, g.reference, g.coordinates, g.weights};
 }
 

@@ -12,10 +12,14 @@ namespace detr_kit::gpu {
 
 constexpr int kTileHeight = 8, kTileWidth = 16;
 constexpr int kWarp = 32;
-constexpr int kThreads = 256;              // of a block, at most
-constexpr int64_t kFewItems = 16384;       // below it a whole warp serves one item
-constexpr int64_t kMaxBlocks = 1u << 30;   // a grid may have 2^31 - 1; beyond that blocks take several units
-constexpr int kSharedLimit = 48 * 1024;    // what every block gets without asking
+constexpr int kThreads = 256;  // of a block, at most
+
+struct Limits {
+  int64_t few_items = 16384;       // below it a whole warp serves one item
+  int64_t blocks = 1 << 30;        // a grid may have 2^31 - 1; beyond that blocks take several units
+  int64_t shared = 48 * 1024;      // bytes that every block gets without asking
+  int64_t ordered_warps = 2048;    // wanted where order matters: bands of rows are as narrow as it takes
+};
 
 struct Plan {
   int64_t units;
@@ -47,8 +51,8 @@ constexpr int64_t shared_bytes_of_item(int64_t total_points, int compute_bytes, 
   return (total_points + 1) * (16 + 4 * compute_bytes * (backward ? 3 : 1));
 }
 
-// Fills in the tiles of the levels and says how to launch. `tiled` wants Q = S.
-inline Plan make_plan(Problem& p, bool backward) {
+// Fills in the tiles of the levels and says how to launch.
+inline Plan make_plan(Problem& p, bool backward, const Limits& limits = {}) {
   const bool exact = p.value.type == Type::kDouble;
   const int element = int(bytes_of(p.value.type));
   p.level_of_point = level_multiplier(p.points);
@@ -64,13 +68,13 @@ inline Plan make_plan(Problem& p, bool backward) {
   const int64_t items = p.batch * p.queries * p.heads;
   const int64_t total = int64_t(p.levels) * p.points;
   const int64_t item_bytes = shared_bytes_of_item(total, exact ? 8 : 4, backward);
-  const bool whole_warp = items < kFewItems || item_bytes * (kWarp / plan.group) > kSharedLimit;
+  const bool whole_warp = items < limits.few_items || item_bytes * (kWarp / plan.group) > limits.shared;
   plan.split = whole_warp ? kWarp / plan.group : 1;
   plan.tiled = p.queries == p.rows && !whole_warp;
 
   const int items_per_warp = kWarp / (plan.group * plan.split);
-  int warps = items < kFewItems ? 4 : kThreads / kWarp;
-  while (warps > 1 && warps * items_per_warp * item_bytes > kSharedLimit) warps /= 2;
+  int warps = items < limits.few_items ? 4 : kThreads / kWarp;
+  while (warps > 1 && warps * items_per_warp * item_bytes > limits.shared) warps /= 2;
   plan.threads = warps * kWarp;
   plan.shared_bytes = int32_t(warps * items_per_warp * item_bytes);
 
@@ -88,7 +92,7 @@ inline Plan make_plan(Problem& p, bool backward) {
   }
   plan.tiles = int32_t(tiles);
   plan.units = p.batch * tiles * p.heads;
-  plan.blocks = int32_t(plan.units < kMaxBlocks ? plan.units : kMaxBlocks);
+  plan.blocks = int32_t(plan.units < limits.blocks ? plan.units : limits.blocks);
   return plan;
 }
 
