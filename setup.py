@@ -10,6 +10,7 @@ on and the pure-PyTorch reference serves.
 Environment:
     DETR_KIT_NO_NATIVE=1     do not build the native operators
     DETR_KIT_NO_CUDA=1       build them for the CPU only
+    CUDA_HOME                where nvcc is, if not in /usr/local/cuda or on the PATH
     DETR_KIT_SANITIZE=1      with the address and undefined-behaviour sanitizers (`make sanitize`)
     TORCH_CUDA_ARCH_LIST     GPU architectures, as everywhere with torch
 """
@@ -19,6 +20,7 @@ import platform
 import shutil
 import subprocess
 import sysconfig
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -43,11 +45,14 @@ def flag(name: str) -> bool:
 
 
 def cuda_architectures(nvcc: str) -> list[str]:
-    """-gencode flags for TORCH_CUDA_ARCH_LIST; by default sm_80 to sm_90 and the newer that nvcc knows."""
+    """-gencode flags for TORCH_CUDA_ARCH_LIST; by default the generations from sm_80 on that nvcc knows.
+
+    Code for x.0 runs on every x.y. PTX of the newest lets the driver compile for generations to come.
+    """
     listed = os.environ.get("TORCH_CUDA_ARCH_LIST", "").replace(";", " ").split()
     if not listed:
         known = subprocess.run([nvcc, "--list-gpu-arch"], capture_output=True, text=True, check=True).stdout
-        listed = [arch for arch in ("8.0", "8.6", "8.9", "9.0", "10.0", "12.0")
+        listed = [arch for arch in ("8.0", "9.0", "10.0", "12.0")
                   if f"compute_{arch.replace('.', '')}" in known.split()]  # fmt: skip
         listed[-1] += "+PTX"
     flags = []
@@ -57,6 +62,16 @@ def cuda_architectures(nvcc: str) -> list[str]:
         if arch.endswith("+PTX"):
             flags.append(f"-gencode=arch=compute_{number},code=compute_{number}")
     return flags
+
+
+def static_runtime(nvcc: str) -> Path:
+    """The CUDA runtime to link in. Linked statically, the extension needs no CUDA library to load."""
+    root = Path(nvcc).resolve().parents[1]
+    for pattern in ("lib64", "lib", "targets/*/lib"):
+        for folder in sorted(root.glob(pattern)):
+            if (folder / "libcudart_static.a").exists():
+                return folder / "libcudart_static.a"
+    raise OSError(f"libcudart_static.a is not below {root}; the CUDA toolkit there is incomplete")
 
 
 def torch_root() -> Path:
@@ -99,38 +114,57 @@ class BuildNative(build_ext):
         ]
         flags = [*OPTIMISE, *(part for path in includes for part in ("-isystem", path))]
         flags += [f"-DTORCH_TARGET_VERSION={TORCH_TARGET}", *(SANITIZE if flag("DETR_KIT_SANITIZE") else [])]
-        objects = []
-        for source in ext.sources:
-            if not source.endswith(".cu"):
-                extra = INSTRUCTION_SETS.get(Path(source).name, [])
-                objects += self.compiler.compile([source], self.build_temp, extra_postargs=[*flags, *extra])
-        libraries, folders = ["torch", "torch_cpu", "c10"], [str(torch / "lib")]
-        nvcc = find_nvcc()
-        kernels = [source for source in ext.sources if source.endswith(".cu")]
-        if kernels and nvcc and (torch / "lib/libtorch_cuda.so").exists():
-            try:
-                objects += [self.compile_cuda(nvcc, source, includes) for source in kernels]
-                libraries += ["torch_cuda", "c10_cuda", "cudart"]
-                folders.append(str(Path(nvcc).resolve().parents[1] / "lib64"))
-            except (OSError, subprocess.CalledProcessError) as error:
-                self.warn(f"detr-kit goes on without its CUDA kernels ({error})")
+        cuda, cpu = (
+            [source for source in ext.sources if (Path(source).parent.name == "cuda") == wanted]
+            for wanted in (True, False)
+        )
+        extra = [*SANITIZE] if flag("DETR_KIT_SANITIZE") else []
+        objects = self.compile_cpp(cpu, flags)
+        try:
+            cuda_objects = self.compile_cuda(cuda, flags, torch)
+            objects += cuda_objects
+            if cuda_objects:
+                extra += ["-Wl,--exclude-libs,ALL", "-ldl", "-lrt", "-lpthread"]
+        except Exception as error:
+            self.warn(f"detr-kit goes on without its CUDA kernels ({error})")
         self.compiler.link_shared_object(
             objects,
             self.get_ext_fullpath(ext.name),
-            libraries=libraries,
-            library_dirs=folders,
-            extra_postargs=SANITIZE if flag("DETR_KIT_SANITIZE") else [],
+            libraries=["torch", "torch_cpu", "c10"],
+            library_dirs=[str(torch / "lib")],
+            extra_postargs=extra,
             target_lang="c++",
         )
 
-    def compile_cuda(self, nvcc: str, source: str, includes: list[str]) -> str:
-        target = Path(self.build_temp) / f"{source}.o"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        flags = ["-std=c++17", "-O3", "-Xcompiler=-fPIC,-fvisibility=hidden", "-DUSE_CUDA"]
-        flags += [f"-DTORCH_TARGET_VERSION={TORCH_TARGET}", *cuda_architectures(nvcc)]
-        flags += [f"-I{path}" for path in includes]
-        subprocess.run([nvcc, *flags, "-c", source, "-o", str(target)], check=True)
-        return str(target)
+    def compile_cpp(self, sources: list[str], flags: list[str]) -> list[str]:
+        objects = []
+        for source in sources:
+            extra = INSTRUCTION_SETS.get(Path(source).name, [])
+            objects += self.compiler.compile([source], self.build_temp, extra_postargs=[*flags, *extra])
+        return objects
+
+    def compile_cuda(self, sources: list[str], flags: list[str], torch: Path) -> list[str]:
+        """The objects of the CUDA part and its runtime; none without nvcc, or for a torch without CUDA."""
+        nvcc = find_nvcc()
+        asked_for = bool(os.environ.get("TORCH_CUDA_ARCH_LIST"))
+        if nvcc is None or not (asked_for or (torch / "lib/libtorch_cuda.so").exists()):
+            return []
+        runtime = static_runtime(nvcc)
+        options = ["-std=c++17", "-O3", "-Xcompiler=-fPIC,-fvisibility=hidden", *cuda_architectures(nvcc)]
+        kernels = [source for source in sources if source.endswith(".cu")]
+        targets = [Path(self.build_temp) / f"{source}.o" for source in kernels]
+
+        def compile_kernels(source: str, target: Path) -> None:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            command = [nvcc, *options, "-c", source, "-o", str(target)]
+            done = subprocess.run(command, capture_output=True, text=True)
+            if done.returncode:
+                raise RuntimeError(f"{' '.join(command)} failed: {(done.stdout + done.stderr).strip()[-2000:]}")
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(compile_kernels, kernels, targets))
+        host = [source for source in sources if source.endswith(".cpp")]
+        return [*self.compile_cpp(host, flags), *map(str, targets), str(runtime)]
 
 
 def native() -> list[Extension]:

@@ -14,15 +14,16 @@ STABLE_TORCH_LIBRARY(detr_kit, m) {
       "Tensor sampling_locations, Tensor attention_weights) -> Tensor");
   m.def(
       "ms_deform_attn_backward(Tensor grad_output, Tensor value, SymInt[] spatial_shapes, "
-      "Tensor? spatial_shapes_tensor, Tensor sampling_locations, Tensor attention_weights) "
-      "-> (Tensor, Tensor, Tensor)");
+      "Tensor? spatial_shapes_tensor, Tensor sampling_locations, Tensor attention_weights, "
+      "bool deterministic=False) -> (Tensor, Tensor, Tensor)");
   m.def(
       "ms_deform_attn_fused(Tensor value, SymInt[] spatial_shapes, Tensor? spatial_shapes_tensor, "
       "Tensor reference_points, Tensor sampling_offsets, Tensor attention_logits) -> Tensor");
   m.def(
       "ms_deform_attn_fused_backward(Tensor grad_output, Tensor value, SymInt[] spatial_shapes, "
       "Tensor? spatial_shapes_tensor, Tensor reference_points, Tensor sampling_offsets, "
-      "Tensor attention_logits, bool reference_gradient) -> (Tensor, Tensor, Tensor, Tensor)");
+      "Tensor attention_logits, bool reference_gradient, bool deterministic=False) "
+      "-> (Tensor, Tensor, Tensor, Tensor)");
   m.def("cpu_instruction_set(str select) -> str");
 }
 

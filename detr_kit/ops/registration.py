@@ -24,7 +24,7 @@ def _(value: Tensor, shapes: list[int], shapes_tensor: Tensor | None, locations:
 
 
 @torch.library.register_fake("detr_kit::ms_deform_attn_backward")
-def _(grad_output, value, shapes, shapes_tensor, locations, weights):
+def _(grad_output, value, shapes, shapes_tensor, locations, weights, deterministic=False):
     return tuple(like.new_empty(like.shape) for like in (value, locations, weights))
 
 
@@ -34,7 +34,10 @@ def _(value, shapes, shapes_tensor, reference, offsets, logits):
 
 
 @torch.library.register_fake("detr_kit::ms_deform_attn_fused_backward")
-def _(grad_output, value, shapes, shapes_tensor, reference, offsets, logits, reference_gradient):
+def _(
+    grad_output, value, shapes, shapes_tensor, reference, offsets, logits, reference_gradient,
+    deterministic=False,
+):  # fmt: skip
     return (
         value.new_empty(value.shape),
         reference.new_empty(reference.shape if reference_gradient else (0,)),
@@ -53,7 +56,10 @@ def _save(ctx: Any, inputs: tuple, output: Tensor) -> None:
 
 def _backward(ctx: Any, grad_output: Tensor) -> tuple:
     value, shapes_tensor, locations, weights = ctx.saved_tensors
-    gradients = ops.ms_deform_attn_backward(grad_output, value, ctx.shapes, shapes_tensor, locations, weights)
+    gradients = ops.ms_deform_attn_backward(
+        grad_output, value, ctx.shapes, shapes_tensor, locations, weights,
+        torch.are_deterministic_algorithms_enabled(),
+    )  # fmt: skip
     return gradients[0], None, None, gradients[1], gradients[2]
 
 
@@ -61,8 +67,9 @@ def _fused_backward(ctx: Any, grad_output: Tensor) -> tuple:
     value, shapes_tensor, reference, offsets, logits = ctx.saved_tensors
     reference_gradient = ctx.needs_input_grad[3]
     gradients = ops.ms_deform_attn_fused_backward(
-        grad_output, value, ctx.shapes, shapes_tensor, reference, offsets, logits, reference_gradient
-    )
+        grad_output, value, ctx.shapes, shapes_tensor, reference, offsets, logits, reference_gradient,
+        torch.are_deterministic_algorithms_enabled(),
+    )  # fmt: skip
     return gradients[0], None, None, gradients[1] if reference_gradient else None, gradients[2], gradients[3]
 
 

@@ -280,7 +280,8 @@ Gradients run_backward(Call& call, const Tensor& grad_output, const Tensor& valu
 
 std::tuple<Tensor, Tensor, Tensor> ms_deform_attn_backward(Tensor grad_output, Tensor value, Shapes shapes,
                                                            std::optional<Tensor> shapes_tensor,
-                                                           Tensor locations, Tensor weights) {
+                                                           Tensor locations, Tensor weights,
+                                                           bool /* deterministic: always */) {
   Call call(value, shapes, shapes_tensor, nullptr, locations, weights);
   const Gradients g = run_backward(call, grad_output, value, locations, weights, false);
   return {g.value, g.coordinates, g.weights};
@@ -288,7 +289,7 @@ std::tuple<Tensor, Tensor, Tensor> ms_deform_attn_backward(Tensor grad_output, T
 
 std::tuple<Tensor, Tensor, Tensor, Tensor> ms_deform_attn_fused_backward(
     Tensor grad_output, Tensor value, Shapes shapes, std::optional<Tensor> shapes_tensor, Tensor reference,
-    Tensor offsets, Tensor logits, bool reference_gradient) {
+    Tensor offsets, Tensor logits, bool reference_gradient, bool /* deterministic: always */) {
   Call call(value, shapes, shapes_tensor, &reference, offsets, logits);
   const Gradients g = run_backward(call, grad_output, value, offsets, logits, reference_gradient);
   return {g.value, g.reference, g.coordinates, g.weights};

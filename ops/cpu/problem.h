@@ -4,19 +4,9 @@
 
 #include <stdint.h>
 
+#include "../array.h"
+
 namespace detr_kit {
-
-enum class Type : int { kFloat, kDouble, kBFloat16, kHalf };
-
-inline constexpr int64_t bytes_of(Type type) {
-  return type == Type::kDouble ? 8 : type == Type::kFloat ? 4 : 2;
-}
-
-// A row-major array whose element type is known at run time.
-struct Array {
-  void* data = nullptr;
-  Type type = Type::kFloat;
-};
 
 // B images, Q queries, M heads of D channels, L levels of P points. All arrays are contiguous.
 //

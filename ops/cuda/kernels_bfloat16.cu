@@ -1,0 +1,5 @@
+#include "kernels.h"
+
+namespace detr_kit::gpu {
+DETR_KIT_KERNELS(BFloat16, )
+}

@@ -1,0 +1,56 @@
+#include "launch.h"
+
+#include "kernels.h"
+
+namespace detr_kit::gpu {
+
+DETR_KIT_KERNELS(float, extern)
+DETR_KIT_KERNELS(double, extern)
+DETR_KIT_KERNELS(BFloat16, extern)
+DETR_KIT_KERNELS(Half, extern)
+
+namespace {
+
+const char* outcome() {
+  const cudaError_t error = cudaGetLastError();
+  return error == cudaSuccess ? nullptr : cudaGetErrorString(error);
+}
+
+}  // namespace
+
+const char* launch_forward(Problem problem, void* stream) {
+  const Plan plan = make_plan(problem, false);
+  const auto s = static_cast<cudaStream_t>(stream);
+  switch (problem.value.type) {
+    case Type::kFloat: start_forward<float>(problem, plan, s); break;
+    case Type::kDouble: start_forward<double>(problem, plan, s); break;
+    case Type::kBFloat16: start_forward<BFloat16>(problem, plan, s); break;
+    case Type::kHalf: start_forward<Half>(problem, plan, s); break;
+  }
+  return outcome();
+}
+
+const char* launch_backward(Problem problem, bool in_order, void* stream) {
+  const auto s = static_cast<cudaStream_t>(stream);
+  const Array grad_value = problem.grad_value;
+  if (in_order) problem.grad_value.data = nullptr;
+  const Plan plan = make_plan(problem, true);
+  switch (problem.value.type) {
+    case Type::kFloat: start_backward<float>(problem, plan, s); break;
+    case Type::kDouble: start_backward<double>(problem, plan, s); break;
+    case Type::kBFloat16: start_backward<BFloat16>(problem, plan, s); break;
+    case Type::kHalf: start_backward<Half>(problem, plan, s); break;
+  }
+  if (!in_order) return outcome();
+  problem.grad_value = grad_value;
+  const OrderedPlan ordered = make_ordered_plan(problem);
+  switch (problem.value.type) {
+    case Type::kFloat: start_ordered<float>(problem, ordered, s); break;
+    case Type::kDouble: start_ordered<double>(problem, ordered, s); break;
+    case Type::kBFloat16: start_ordered<BFloat16>(problem, ordered, s); break;
+    case Type::kHalf: start_ordered<Half>(problem, ordered, s); break;
+  }
+  return outcome();
+}
+
+}  // namespace detr_kit::gpu
