@@ -150,6 +150,15 @@ class TestBeforeTraining:
         shutil.copy(shapes / "train" / picture.name, picture)
         assert self._train(folder, tmp_path / "run", "data_check=False") == 0
 
+    def test_pictures_that_are_to_be_skipped_are_a_warning(self, shapes, tmp_path):
+        folder = tmp_path / "set"
+        shutil.copytree(shapes, folder)
+        picture = folder / "train" / "000003.png"
+        picture.write_bytes(picture.read_bytes()[:-500])
+        assert self._train(folder, tmp_path / "run", "train_dataloader.dataset.unreadable=skip") == 0
+        log = next((tmp_path / "run").glob("*/*.log")).read_text()
+        assert "train: pictures that were cut off: 1, as" in log
+
     def test_warnings_are_logged(self, shapes, tmp_path):
         folder = tmp_path / "set"
         shutil.copytree(shapes, folder)
