@@ -159,7 +159,9 @@ class BuildNative(build_ext):
             command = [nvcc, *options, "-c", source, "-o", str(target)]
             done = subprocess.run(command, capture_output=True, text=True)
             if done.returncode:
-                raise RuntimeError(f"{' '.join(command)} failed: {(done.stdout + done.stderr).strip()[-2000:]}")
+                raise RuntimeError(
+                    f"{' '.join(command)} failed: {(done.stdout + done.stderr).strip()[-2000:]}"
+                )
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             list(pool.map(compile_kernels, kernels, targets))
