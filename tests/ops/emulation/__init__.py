@@ -13,7 +13,18 @@ from torch import Tensor
 
 ROOT = Path(__file__).resolve().parents[3]
 TYPES = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2, torch.float16: 3}  # as in ops/array.h
-PLAN = ("units", "tiles", "unit_queries", "tiled", "group", "split", "vector", "threads", "blocks", "shared_bytes")
+PLAN = (
+    "units",
+    "tiles",
+    "unit_queries",
+    "tiled",
+    "group",
+    "split",
+    "vector",
+    "threads",
+    "blocks",
+    "shared_bytes",
+)
 MARGIN = 64  # elements of a known number before and after each result, to catch writes beyond it
 MARK = 7.0
 
@@ -39,6 +50,17 @@ class Guarded:
         margins = torch.cat([self.memory[:MARGIN], self.memory[len(self.memory) - MARGIN :]])
         assert (margins == MARK).all(), "written outside the result"
         return self.tensor
+
+
+def shared_emulator(tmp_path_factory) -> Emulator:
+    """Compiled once for all tests of a run."""
+    global _emulator
+    if _emulator is None:
+        _emulator = Emulator(tmp_path_factory.mktemp("emulation"))
+    return _emulator
+
+
+_emulator: Emulator | None = None
 
 
 class Emulator:
