@@ -45,7 +45,7 @@ def flag(name: str) -> bool:
 
 
 def cuda_architectures(nvcc: str) -> list[str]:
-    """-gencode flags for TORCH_CUDA_ARCH_LIST; by default the generations from sm_80 on that nvcc knows.
+    """TORCH_CUDA_ARCH_LIST; by default the generations from sm_80 on that nvcc knows.
 
     Code for x.0 runs on every x.y. PTX of the newest lets the driver compile for generations to come.
     """
@@ -55,8 +55,12 @@ def cuda_architectures(nvcc: str) -> list[str]:
         listed = [arch for arch in ("8.0", "9.0", "10.0", "12.0")
                   if f"compute_{arch.replace('.', '')}" in known.split()]  # fmt: skip
         listed[-1] += "+PTX"
+    return listed
+
+
+def gencode(architectures: list[str]) -> list[str]:
     flags = []
-    for arch in listed:
+    for arch in architectures:
         number = arch.removesuffix("+PTX").replace(".", "")
         flags.append(f"-gencode=arch=compute_{number},code=sm_{number}")
         if arch.endswith("+PTX"):
@@ -150,7 +154,8 @@ class BuildNative(build_ext):
         if nvcc is None or not (asked_for or (torch / "lib/libtorch_cuda.so").exists()):
             return []
         runtime = static_runtime(nvcc)
-        options = ["-std=c++17", "-O3", "-Xcompiler=-fPIC,-fvisibility=hidden", *cuda_architectures(nvcc)]
+        architectures = cuda_architectures(nvcc)
+        options = ["-std=c++17", "-O3", "-Xcompiler=-fPIC,-fvisibility=hidden", *gencode(architectures)]
         kernels = [source for source in sources if source.endswith(".cu")]
         targets = [Path(self.build_temp) / f"{source}.o" for source in kernels]
 
@@ -166,6 +171,7 @@ class BuildNative(build_ext):
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             list(pool.map(compile_kernels, kernels, targets))
         host = [source for source in sources if source.endswith(".cpp")]
+        flags = [*flags, f'-DDETR_KIT_ARCHITECTURES="{" ".join(architectures)}"']
         return [*self.compile_cpp(host, flags), *map(str, targets), str(runtime)]
 
 

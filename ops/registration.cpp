@@ -25,6 +25,7 @@ STABLE_TORCH_LIBRARY(detr_kit, m) {
       "Tensor attention_logits, bool reference_gradient, bool deterministic=False) "
       "-> (Tensor, Tensor, Tensor, Tensor)");
   m.def("cpu_instruction_set(str select) -> str");
+  m.def("cuda_build(str what) -> str");
 }
 
 extern "C" __attribute__((visibility("default"))) PyObject* PyInit__C() {

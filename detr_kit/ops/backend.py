@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from functools import cache
 from types import TracebackType
 
 import torch
@@ -41,6 +42,34 @@ def _checked(name: str) -> str:
     return name
 
 
+def _serves_card(architectures: str, capability: tuple[int, int]) -> bool:
+    """Whether kernels built for `architectures`, as "8.0 9.0+PTX", run on a card of this capability.
+
+    Machine code runs on the cards of its generation from its own capability on; PTX on all that came later.
+    """
+    for name in architectures.split():
+        major, minor = (int(number) for number in name.removesuffix("+PTX").split("."))
+        same = major == capability[0] and minor <= capability[1]
+        if same or (name.endswith("+PTX") and (major, minor) <= capability):
+            return True
+    return False
+
+
+@cache
+def _why_not_on_card(index: int) -> str | None:
+    """Why the native kernels cannot run on GPU `index`; None if they can."""
+    if not torch.cuda.is_available():  # a tensor without data, made for tracing
+        return None
+    capability = torch.cuda.get_device_capability(index)
+    built = torch.ops.detr_kit.cuda_build("architectures")
+    if _serves_card(built, capability):
+        return None
+    return (
+        f"detr_kit._C holds CUDA kernels for {built}, and {torch.cuda.get_device_name(index)} is "
+        f"{capability[0]}.{capability[1]}; build it with TORCH_CUDA_ARCH_LIST={capability[0]}.{capability[1]}"
+    )
+
+
 _native_devices, _reason = _load()
 _choice = _checked(os.environ.get("DETR_KIT_BACKEND", "auto"))
 if not _native_devices and _choice != "reference":
@@ -59,11 +88,16 @@ def native_serves(value: Tensor) -> bool:
     """
     if _choice == "reference":
         return False
+    reason: str | None = _reason
     if value.device.type in _native_devices:
+        reason = None
+        if value.device.type == "cuda" and not torch.compiler.is_compiling():
+            reason = _why_not_on_card(value.device.index)
+    if reason is None:
         return True
     if _choice == "native":
         raise RuntimeError(
-            f"backend is 'native' and value is on {value.device}: {_reason}. "
+            f"backend is 'native' and value is on {value.device}: {reason}. "
             f"Choose use_backend('auto'), or {HOW_TO_BUILD}"
         )
     return False
@@ -100,14 +134,26 @@ def backend_report() -> list[dict[str, str]]:
     for device in ("cpu", "cuda"):
         native = device in _native_devices and _choice != "reference"
         if native:
-            reason = "detr_kit._C is loaded"
-            if device == "cpu":
-                reason += f", instruction set {torch.ops.detr_kit.cpu_instruction_set('')}"
+            reason = f"detr_kit._C is loaded, {_about(device)}"
         elif _choice == "reference":
             reason = "chosen with DETR_KIT_BACKEND or use_backend"
+        elif device == "cpu" or not _native_devices:
+            reason = f"{_reason}; to get it, {HOW_TO_BUILD}"
         else:
-            reason = f"{_reason}; to get it, {HOW_TO_BUILD}" if device == "cpu" else _reason
-        if device == "cuda" and not torch.cuda.is_available():
-            reason += " (this machine has no usable GPU)"
+            reason = (
+                f"{_reason}: nvcc was not found or failed when it was built (set CUDA_HOME and build anew)"
+            )
+        if device == "cuda":
+            if not torch.cuda.is_available():
+                reason += " (this machine has no usable GPU)"
+            elif native and (problem := _why_not_on_card(torch.cuda.current_device())):
+                native, reason = False, problem
         rows.append({"device": device, "backend": "native" if native else "reference", "reason": reason})
     return rows
+
+
+def _about(device: str) -> str:
+    if device == "cpu":
+        return f"instruction set {torch.ops.detr_kit.cpu_instruction_set('')}"
+    build = torch.ops.detr_kit.cuda_build
+    return f"kernels for {build('architectures')}, CUDA {build('toolkit')}"

@@ -29,7 +29,8 @@ DETR_KIT_GPU void scatter(const Problem& p, const Unit& unit, const Item& item, 
                           const Points<A, true>& points) {
   constexpr bool kOneStrip = kVector > 1 && kGroup < kWarp;
   const int total = p.levels * p.points;
-  const int32_t row_size = p.heads * p.head_dim;
+  const uint32_t row_size = uint32_t(p.heads * p.head_dim);
+  const bool adds = p.grad_value.data != nullptr;
   const int64_t slice = unit.image * p.rows * row_size + int64_t(unit.head) * p.head_dim;
   const T* value = static_cast<const T*>(p.value.data) + slice;
   const T* grad_output = static_cast<const T*>(p.grad_output.data) + item.index * p.head_dim;
@@ -50,7 +51,7 @@ DETR_KIT_GPU void scatter(const Problem& p, const Unit& unit, const Item& item, 
         Packed<T, kVector> packed[4];
         DETR_KIT_UNROLL(4)
         for (int c = 0; c < 4; ++c)
-          packed[c] = load_packed<T, kVector>(value + int64_t(rows.at[c]) * row_size + channel);
+          packed[c] = load_packed<T, kVector>(row_at(value + channel, rows.at[c], row_size * uint32_t(sizeof(T))));
         if (!kOneStrip) unpack(load_packed<T, kVector>(grad_output + channel), gradient);
         DETR_KIT_UNROLL(4)
         for (int c = 0; c < 4; ++c) {
@@ -58,8 +59,8 @@ DETR_KIT_GPU void scatter(const Problem& p, const Unit& unit, const Item& item, 
           unpack(packed[c], row);
           DETR_KIT_UNROLL(8)
           for (int i = 0; i < kVector; ++i) product[c] += gradient[i] * row[i];
-          if (weights.at[c] != 0 && p.grad_value.data != nullptr)
-            add_row(grad_value + int64_t(rows.at[c]) * row_size + channel, weights.at[c], gradient);
+          add_row(adds && weights.at[c] != 0, row_at(grad_value + channel, rows.at[c], row_size * uint32_t(sizeof(A))),
+                  weights.at[c], gradient);
         }
         if (kOneStrip) break;
       }
@@ -111,7 +112,7 @@ DETR_KIT_GPU void differentiate(const Problem& p, const Item& item, int member, 
     }
     if (reference) {
       const Pair<A> given = load_pair<A>(p.coordinates, first + k);
-      const A x = slope.x * A(level.width), y = slope.y * A(level.height), scale = A(0.5) / A(p.points);
+      const A x = slope.x * A(level.width), y = slope.y * A(level.height), scale = A(p.box_step);
       points.products[k] = {{x, y, x * given.x * scale, y * given.y * scale}};
     }
   }
@@ -134,7 +135,7 @@ DETR_KIT_GPU void differentiate(const Problem& p, const Item& item, int member, 
 }
 
 template <class T, int kVector, int kGroup, int kSplit>
-DETR_KIT_KERNEL(kThreads)
+DETR_KIT_KERNEL(kThreads, kResident<kSplit>)
 backward(DETR_KIT_PARAMETER Problem p, DETR_KIT_PARAMETER Plan plan) {
   using A = Compute<T>;
   const Lane<kGroup, kSplit> lane;

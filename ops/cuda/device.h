@@ -10,7 +10,8 @@
 
 #define DETR_KIT_BOTH __host__ __device__ __forceinline__
 #define DETR_KIT_GPU __device__ __forceinline__
-#define DETR_KIT_KERNEL(threads) __global__ void __launch_bounds__(threads)
+// `blocks` of `threads` shall fit on a multiprocessor, which leaves each thread 65536 / (blocks · threads) registers.
+#define DETR_KIT_KERNEL(threads, blocks) __global__ void __launch_bounds__(threads, blocks)
 #define DETR_KIT_PARAMETER const __grid_constant__
 #define DETR_KIT_UNROLL(n) _Pragma(DETR_KIT_STRING(unroll n))
 #define DETR_KIT_STRING(x) #x
@@ -41,14 +42,25 @@ DETR_KIT_GPU double exponential(double x) { return exp(x); }
 DETR_KIT_GPU uint4 load_16(const void* address) { return __ldg(static_cast<const uint4*>(address)); }
 DETR_KIT_GPU void store_16(void* address, uint4 bits) { *static_cast<uint4*>(address) = bits; }
 
+// base + row · bytes in one instruction, which the compiler does not find by itself.
+template <class T>
+DETR_KIT_GPU T* row_at(T* base, int32_t row, uint32_t bytes) {
+  uint64_t address;
+  asm("mad.wide.u32 %0, %1, %2, %3;" : "=l"(address) : "r"(row), "r"(bytes), "l"(uint64_t(base)));
+  return reinterpret_cast<T*>(address);
+}
+
 DETR_KIT_GPU void add(float* address, float x) { atomicAdd(address, x); }
 DETR_KIT_GPU void add(double* address, double x) { atomicAdd(address, x); }
-DETR_KIT_GPU void add_4(float* address, float a, float b, float c, float d) {
+// Where `wanted`; as a predicate, since a branch for each corner costs more than the products.
+DETR_KIT_GPU void add_4(bool wanted, float* address, float a, float b, float c, float d) {
 #if __CUDA_ARCH__ >= 900
-  asm volatile("red.global.add.v4.f32 [%0], {%1, %2, %3, %4};" ::"l"(address), "f"(a), "f"(b), "f"(c), "f"(d)
-               : "memory");
+  asm volatile(
+      "{ .reg .pred p; setp.ne.s32 p, %5, 0; @p red.global.add.v4.f32 [%0], {%1, %2, %3, %4}; }" ::"l"(address),
+      "f"(a), "f"(b), "f"(c), "f"(d), "r"(int(wanted))
+      : "memory");
 #else
-  add(address, a), add(address + 1, b), add(address + 2, c), add(address + 3, d);
+  if (wanted) add(address, a), add(address + 1, b), add(address + 2, c), add(address + 3, d);
 #endif
 }
 

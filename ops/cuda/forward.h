@@ -8,7 +8,7 @@ namespace detr_kit::gpu {
 // Adds this lane's part of the points, kVector channels of each row, to `sum`. Careful: a corner without weight
 // is not read at all, so that NaN and Inf there cannot leak in as 0 · NaN.
 template <bool kCareful, class T, int kVector, int kSplit, class A>
-DETR_KIT_GPU void blend(const char* value, int32_t row_bytes, int total, int part, const Points<A, false>& points,
+DETR_KIT_GPU void blend(const char* value, uint32_t row_bytes, int total, int part, const Points<A, false>& points,
                         A (&sum)[kVector]) {
   DETR_KIT_UNROLL(2)
   for (int k = part; k < total; k += kSplit) {
@@ -18,7 +18,7 @@ DETR_KIT_GPU void blend(const char* value, int32_t row_bytes, int total, int par
     DETR_KIT_UNROLL(4)
     for (int c = 0; c < 4; ++c)
       if (!kCareful || weights.at[c] != 0)
-        packed[c] = load_packed<T, kVector>(value + int64_t(rows.at[c]) * row_bytes);
+        packed[c] = load_packed<T, kVector>(row_at(value, rows.at[c], row_bytes));
     DETR_KIT_UNROLL(4)
     for (int c = 0; c < 4; ++c) {
       if (kCareful && weights.at[c] == 0) continue;
@@ -31,14 +31,14 @@ DETR_KIT_GPU void blend(const char* value, int32_t row_bytes, int total, int par
 }
 
 template <class T, int kVector, int kGroup, int kSplit>
-DETR_KIT_KERNEL(kThreads)
+DETR_KIT_KERNEL(kThreads, kResident<kSplit>)
 forward(DETR_KIT_PARAMETER Problem p, DETR_KIT_PARAMETER Plan plan) {
   using A = Compute<T>;
   constexpr bool kOneStrip = kVector > 1 && kGroup < kWarp;  // a group spans the channels of a row
   const Lane<kGroup, kSplit> lane;
   const int total = p.levels * p.points, teams = plan.threads / lane.kTeam;
   const Points<A, false> points(p, lane.team, teams);
-  const int32_t row_bytes = p.heads * p.head_dim * int32_t(sizeof(T));
+  const uint32_t row_bytes = uint32_t(p.heads * p.head_dim) * uint32_t(sizeof(T));
   for (int64_t index = block_index(); index < plan.units; index += block_count()) {
     const Unit unit = unit_at(p, plan, index);
     const char* value = static_cast<const char*>(p.value.data) + unit.image * p.rows * row_bytes;

@@ -53,4 +53,11 @@ const char* launch_backward(Problem problem, bool in_order, void* stream) {
   return outcome();
 }
 
+#define DETR_KIT_TEXT(x) DETR_KIT_TEXT_OF(x)
+#define DETR_KIT_TEXT_OF(x) #x
+
+const char* toolkit() {
+  return DETR_KIT_TEXT(__CUDACC_VER_MAJOR__) "." DETR_KIT_TEXT(__CUDACC_VER_MINOR__);
+}
+
 }  // namespace detr_kit::gpu

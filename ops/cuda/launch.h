@@ -11,4 +11,7 @@ const char* launch_forward(Problem problem, void* stream);
 // In order: the gradient of value is the same to the bit each time, and takes many times longer.
 const char* launch_backward(Problem problem, bool in_order, void* stream);
 
+// The version of CUDA that compiled the kernels, as "13.0".
+const char* toolkit();
+
 }  // namespace detr_kit::gpu

@@ -240,6 +240,9 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> ms_deform_attn_fused_backward(
   return {g.value, g.reference, g.coordinates, g.weights};
 }
 
+// What setup.py compiled the kernels with: "architectures" as in TORCH_CUDA_ARCH_LIST, or "toolkit".
+std::string cuda_build(std::string what) { return what == "toolkit" ? toolkit() : DETR_KIT_ARCHITECTURES; }
+
 }  // namespace
 }  // namespace detr_kit::gpu
 
@@ -248,4 +251,8 @@ STABLE_TORCH_LIBRARY_IMPL(detr_kit, CUDA, m) {
   m.impl("ms_deform_attn_backward", TORCH_BOX(&detr_kit::gpu::ms_deform_attn_backward));
   m.impl("ms_deform_attn_fused", TORCH_BOX(&detr_kit::gpu::ms_deform_attn_fused));
   m.impl("ms_deform_attn_fused_backward", TORCH_BOX(&detr_kit::gpu::ms_deform_attn_fused_backward));
+}
+
+STABLE_TORCH_LIBRARY_IMPL(detr_kit, CompositeExplicitAutograd, m) {
+  m.impl("cuda_build", TORCH_BOX(&detr_kit::gpu::cuda_build));
 }

@@ -17,7 +17,7 @@ struct OrderedPlan {
 };
 
 inline OrderedPlan make_ordered_plan(Problem& p, const Limits& limits = {}) {
-  p.level_of_point = level_multiplier(p.points);
+  prepare(p);
   const int compute_bytes = p.value.type == Type::kDouble ? 8 : 4;
   const int64_t item_bytes = shared_bytes_of_item(int64_t(p.levels) * p.points, compute_bytes, false);
   int warps = kThreads / kWarp;
@@ -34,7 +34,7 @@ inline OrderedPlan make_ordered_plan(Problem& p, const Limits& limits = {}) {
 }
 
 template <class T>
-DETR_KIT_KERNEL(kThreads)
+DETR_KIT_KERNEL(kThreads, 3)
 collect_in_order(DETR_KIT_PARAMETER Problem p, DETR_KIT_PARAMETER OrderedPlan plan) {
   using A = Compute<T>;
   const Lane<kWarp, 1> lane;

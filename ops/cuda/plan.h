@@ -13,6 +13,10 @@ namespace detr_kit::gpu {
 constexpr int kTileHeight = 8, kTileWidth = 16;
 constexpr int kWarp = 32;
 constexpr int kThreads = 256;  // of a block, at most
+// Blocks that shall fit on a multiprocessor at once: enough to hide the latency of gathers, with registers for
+// eight rows in flight a lane. Where a whole warp serves an item there are too few blocks to fill the card.
+template <int kSplit>
+constexpr int kResident = kSplit > 1 ? 2 : 3;
 
 struct Limits {
   int64_t few_items = 16384;       // below it a whole warp serves one item
@@ -51,11 +55,17 @@ constexpr int64_t shared_bytes_of_item(int64_t total_points, int compute_bytes, 
   return (total_points + 1) * (16 + 4 * compute_bytes * (backward ? 3 : 1));
 }
 
+// What saves the kernels divisions.
+inline void prepare(Problem& p) {
+  p.level_of_point = level_multiplier(p.points);
+  p.box_step = 0.5 / p.points;
+}
+
 // Fills in the tiles of the levels and says how to launch.
 inline Plan make_plan(Problem& p, bool backward, const Limits& limits = {}) {
   const bool exact = p.value.type == Type::kDouble;
   const int element = int(bytes_of(p.value.type));
-  p.level_of_point = level_multiplier(p.points);
+  prepare(p);
   Plan plan{};
   // Sixteen bytes a lane where rows allow it; double serves as the yardstick and has the general kernel only.
   const int wide = 16 / element;

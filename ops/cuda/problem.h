@@ -7,7 +7,7 @@
 namespace detr_kit::gpu {
 
 constexpr int kMaxLevels = 32;
-constexpr int kMaxPoints = 512;  // of an item, over all levels
+constexpr int kMaxPoints = 400;  // of an item, over all levels
 
 struct Level {
   int32_t width, height, start;       // start: the level's first row in value
@@ -21,6 +21,7 @@ struct Problem {
   int64_t batch, rows, queries;
   int32_t heads, head_dim, levels, points;
   uint32_t level_of_point;  // multiply and shift instead of a division, see level_of
+  double box_step;          // 1 / 2P: half a box divided by P
   Level level[kMaxLevels];
 
   Array value;        // (B, S, M, D)

@@ -99,8 +99,8 @@ struct Frame {
     anchor_y += at[1] * height;
     step_x = step_y = 1;
     if (p.reference_dim == 4) {
-      step_x = at[2] * width / A(2 * p.points);
-      step_y = at[3] * height / A(2 * p.points);
+      step_x = at[2] * width * A(p.box_step);
+      step_y = at[3] * height * A(p.box_step);
     }
   }
 };

@@ -166,15 +166,15 @@ DETR_KIT_GPU void store_row(void* address, const A (&from)[kVector]) {
   }
 }
 
-// to[c] += weight · row[c], whoever else adds at the same time.
+// Where `wanted`: to[c] += weight · row[c], whoever else adds at the same time.
 template <int kVector, class A>
-DETR_KIT_GPU void add_row(A* to, A weight, const A (&row)[kVector]) {
+DETR_KIT_GPU void add_row(bool wanted, A* to, A weight, const A (&row)[kVector]) {
   if constexpr (kVector == 1) {
-    add(to, weight * row[0]);
+    if (wanted) add(to, weight * row[0]);
   } else {
     DETR_KIT_UNROLL(2)
     for (int c = 0; c < kVector; c += 4)
-      add_4(to + c, weight * row[c], weight * row[c + 1], weight * row[c + 2], weight * row[c + 3]);
+      add_4(wanted, to + c, weight * row[c], weight * row[c + 1], weight * row[c + 2], weight * row[c + 3]);
   }
 }
 

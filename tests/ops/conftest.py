@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+from detr_kit.ops import backend
+
 SHAPES = ((9, 12), (5, 6), (3, 3))
 
 
@@ -34,6 +36,21 @@ def make_inputs(
     }
 
 
+@pytest.fixture(scope="session", params=["cpu", "cuda"])
+def device(request):
+    """Every device that the native op serves here."""
+    if request.param == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no GPU")
+    if request.param not in backend._native_devices:
+        pytest.skip(f"the native operator is not built for {request.param}")
+    return request.param
+
+
 @pytest.fixture(scope="session")
-def random_inputs():
-    return make_inputs
+def random_inputs(device):
+    """`make_inputs` on the device, from the same numbers on each."""
+
+    def make(*args, **kwargs):
+        return {name: tensor.to(device) for name, tensor in make_inputs(*args, **kwargs).items()}
+
+    return make

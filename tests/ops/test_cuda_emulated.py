@@ -9,6 +9,7 @@ from torch.testing import assert_close
 from detr_kit.ops import ms_deform_attn, ms_deform_attn_fused, use_backend
 
 from . import emulation
+from .conftest import make_inputs
 
 pytestmark = pytest.mark.skipif(emulation.compiler() is None, reason="no C++ compiler")
 
@@ -21,8 +22,13 @@ WHOLE_WARP, SHARED_WARP = (0, 0, 0), (1, 0, 0)  # how many lanes serve an item: 
 
 
 @pytest.fixture(scope="module")
+def random_inputs():
+    return make_inputs  # whatever the devices at hand
+
+
+@pytest.fixture(scope="module")
 def emulator(tmp_path_factory):
-    return emulation.Emulator(tmp_path_factory.mktemp("emulation"))
+    return emulation.shared_emulator(tmp_path_factory)
 
 
 def expected(inputs, shapes, fused, grad_output):

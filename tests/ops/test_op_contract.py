@@ -102,11 +102,11 @@ def test_non_finite_values_do_not_leak_through_zero_weights(random_inputs, bad, 
 
 
 @native
-def test_a_corner_of_no_weight_does_not_leak():
-    value = torch.tensor([1.0, float("nan")]).view(1, 2, 1, 1).expand(1, 2, 1, 8)
-    middle_of_the_first_pixel = torch.tensor([0.25, 0.5]).view(1, 1, 1, 1, 1, 2)
-    output = ms_deform_attn(value, [(1, 2)], None, middle_of_the_first_pixel, torch.ones(1, 1, 1, 1, 1))
-    assert_close(output, torch.ones(1, 1, 8))
+def test_a_corner_of_no_weight_does_not_leak(device):
+    value = torch.tensor([1.0, float("nan")], device=device).view(1, 2, 1, 1).expand(1, 2, 1, 8)
+    middle_of_the_first_pixel = torch.tensor([0.25, 0.5], device=device).view(1, 1, 1, 1, 1, 2)
+    output = ms_deform_attn(value, [(1, 2)], None, middle_of_the_first_pixel, value.new_ones(1, 1, 1, 1, 1))
+    assert_close(output, torch.ones(1, 1, 8, device=device))
 
 
 @native
@@ -173,7 +173,7 @@ def test_opcheck(random_inputs, grad, shapes):
     value = inputs["value"]
     points = inputs["sampling_locations"], inputs["attention_weights"]
     raw = inputs["reference_points"], inputs["sampling_offsets"], inputs["attention_logits"]
-    gradient = torch.randn(2, 7, 24)
+    gradient = torch.randn(2, 7, 24, device=value.device)
     ops = torch.ops.detr_kit
     torch.library.opcheck(ops.ms_deform_attn.default, (value, *shapes, *points))
     torch.library.opcheck(ops.ms_deform_attn_fused.default, (value, *shapes, *raw))
@@ -222,9 +222,9 @@ def test_exports_as_one_node_with_a_dynamic_batch(random_inputs, shapes):
 
 
 @native
-def test_autocast_stores_value_in_half_and_keeps_the_coordinates(random_inputs):
+def test_autocast_stores_value_in_half_and_keeps_the_coordinates(random_inputs, device):
     inputs = random_inputs(head_dim=32)
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(device, torch.bfloat16):
         output = fused(inputs)
     assert output.dtype == torch.bfloat16
     expected = fused({**inputs, "value": inputs["value"].bfloat16()})

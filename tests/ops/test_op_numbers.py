@@ -45,7 +45,7 @@ def run(entry, names, inputs, shapes, which="auto", weight=None):
     with use_backend(which):
         output = entry(leaves[0], shapes, None, *leaves[1:])
     if weight is None:
-        weight = torch.randn(output.shape, generator=torch.Generator().manual_seed(1)).to(output.dtype)
+        weight = torch.randn(output.shape, generator=torch.Generator().manual_seed(1)).to(output)
     return output.detach(), *torch.autograd.grad(output, leaves, weight)
 
 
@@ -124,7 +124,7 @@ def test_equal_to_the_reference_at_random_shapes(
 def test_gradcheck_away_from_whole_pixels(random_inputs, box):
     shapes = [(5, 7), (3, 4)]
     inputs = random_inputs(shapes, 2, 3, 2, 3, 2, box=box, dtype=torch.float64, seed=3)
-    sizes = torch.tensor([[w, h] for h, w in shapes], dtype=torch.float64)[:, None]
+    sizes = inputs["value"].new_tensor([[w, h] for h, w in shapes])[:, None]
     step = inputs["reference_points"][:, :, None, :, None, 2:] * 0.25 if box else 1 / sizes
     centre = inputs["reference_points"][:, :, None, :, None, :2]
     pixels = (centre + inputs["sampling_offsets"] * step) * sizes - 0.5
@@ -149,7 +149,9 @@ def test_a_second_derivative_is_refused(random_inputs):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("queries", [7, 150])
-def test_bit_identical_for_any_number_of_threads(random_inputs, dtype, queries):
+def test_bit_identical_for_any_number_of_threads(random_inputs, device, dtype, queries):
+    if device != "cpu":
+        pytest.skip("about threads of the processor")
     inputs = random_inputs(queries=queries, heads=2, batch=1, points=7, dtype=dtype)
     threads = torch.get_num_threads()
     results = []

@@ -52,6 +52,17 @@ class Guarded:
         return self.tensor
 
 
+def shared_emulator(tmp_path_factory) -> Emulator:
+    """Compiled once for all tests of a run."""
+    global _emulator
+    if _emulator is None:
+        _emulator = Emulator(tmp_path_factory.mktemp("emulation"))
+    return _emulator
+
+
+_emulator: Emulator | None = None
+
+
 class Emulator:
     """Compiles the kernels; `run` computes as the op does, `plan` and `places` say how work is cut up."""
 

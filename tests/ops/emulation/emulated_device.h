@@ -21,7 +21,7 @@
 
 #define DETR_KIT_BOTH inline
 #define DETR_KIT_GPU inline
-#define DETR_KIT_KERNEL(threads) void
+#define DETR_KIT_KERNEL(threads, blocks) void
 #define DETR_KIT_PARAMETER const
 #define DETR_KIT_UNROLL(n)
 
@@ -195,7 +195,13 @@ template <class A>
 void add(A* address, A x) {
   *address += x;
 }
-inline void add_4(float* address, float a, float b, float c, float d) {
+template <class T>
+T* row_at(T* base, int32_t row, uint32_t bytes) {
+  if (row < 0) throw std::runtime_error("a row before the first");
+  return reinterpret_cast<T*>(reinterpret_cast<uintptr_t>(base) + uint64_t(row) * bytes);
+}
+inline void add_4(bool wanted, float* address, float a, float b, float c, float d) {
+  if (!wanted) return;
   if (reinterpret_cast<uintptr_t>(address) % 16 != 0) throw std::runtime_error("a 16-byte addition is not aligned");
   address[0] += a, address[1] += b, address[2] += c, address[3] += d;
 }
