@@ -17,6 +17,7 @@ from ..check.list_findings import objects_per_image
 from ..config import find_config, read_config
 from ..data.formats import SPLITS, Content, DataSource, find_data, hold_out
 from ..errors import InputError
+from .features import Features
 from .fine_tune_config import FineTuning, config_text
 from .run import train
 
@@ -35,7 +36,7 @@ class _Part:
 def fine_tune(
     *,
     resume: bool | str | Path = False,
-    amp: bool = False,
+    features: Features | None = None,
     auto_scale_lr: bool = False,
     options: Mapping[str, Any] | None = None,
     launcher: str = "none",
@@ -44,7 +45,7 @@ def fine_tune(
     """Train on a data set with a config that is written for it.
 
     Args:
-        resume, amp, auto_scale_lr, options, launcher: of `train`.
+        resume, features, auto_scale_lr, options, launcher: of `train`.
         arguments: of `write_fine_tune_config`.
 
     Raises:
@@ -52,7 +53,12 @@ def fine_tune(
     """
     config = write_fine_tune_config(**arguments)
     return train(
-        config, resume=resume, amp=amp, auto_scale_lr=auto_scale_lr, options=options, launcher=launcher
+        config,
+        resume=resume,
+        features=features,
+        auto_scale_lr=auto_scale_lr,
+        options=options,
+        launcher=launcher,
     )
 
 
@@ -186,7 +192,7 @@ def _num_queries(part: _Part, base: Config) -> int:
 
 
 def _size_of_test_alone(base: Config) -> int | None:
-    """The size of the model's test pictures where its training pictures are not resized: one size for both."""
+    """The size of the model's test pictures where its training pictures are not resized."""
     if "ResizeShortestSide" in str(base.train_dataloader.dataset.get("transforms")):
         return None
     resizes = [
