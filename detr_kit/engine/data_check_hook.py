@@ -15,7 +15,8 @@ from .config_data import splits_of_config
 from .trainable_detector import unwrap
 
 _SAMPLE = 32  # pictures of each split that are read before training
-_SKIPPED = ("images-unreadable", "images-truncated")  # what `CocoDataset(unreadable="skip")` does without
+# Faults that CocoDataset(unreadable="skip") lives with.
+_SKIPPED = {"images-unreadable", "images-truncated"}
 
 
 class DataCheckHook(Hook):
@@ -72,13 +73,8 @@ def _check(runner: Any, dataloader: DataLoader, split: str) -> Categories | None
 
 
 def _look_for_faults(runner: Any) -> None:
-    """On one process; all of them stop with its message, so that none waits for the others."""
-    message = [""]
-    if is_main_process():
-        try:
-            message = [_faults(runner)]
-        except InputError as error:
-            message = [str(error)]
+    """On one process; all of them stop with its message."""
+    message = [_faults(runner) if is_main_process() else ""]
     broadcast_object_list(message)
     if message[0]:
         raise InputError(message[0])
@@ -89,13 +85,14 @@ def _faults(runner: Any) -> str:
     splits = [split for split in splits_of_config(runner.cfg) if split.name in ("train", "val")]
     num_queries = runner.cfg.model.network.get("num_queries")
     report = check_data(splits, num_queries=num_queries, read_images=_SAMPLE)
-    skips = runner.cfg.train_dataloader.dataset.get("unreadable") == "skip"
+    skips = getattr(runner.train_dataloader.dataset, "unreadable", "stop") == "skip"
     errors = []
     for split, found in report.findings():
         line = f"{split + ': ' if split else ''}{found.title}: {found.count}, as {found.examples[0]}"
-        if found.verdict == ERROR and not (skips and split == "train" and found.name in _SKIPPED):
+        is_skipped = skips and split == "train" and found.name in _SKIPPED
+        if found.verdict == ERROR and not is_skipped:
             errors.append(f"{line} ({found.remedy})")
-        elif found.verdict in (ERROR, WARNING):
+        elif is_skipped or found.verdict == WARNING:
             runner.logger.warning(line)
     if not errors:
         return ""
