@@ -73,8 +73,13 @@ def _check(runner: Any, dataloader: DataLoader, split: str) -> Categories | None
 
 
 def _look_for_faults(runner: Any) -> None:
-    """On one process; all of them stop with its message."""
-    message = [_faults(runner) if is_main_process() else ""]
+    """On one process; all of them stop with its message, so that none waits for the others."""
+    message = [""]
+    if is_main_process():
+        try:
+            message = [_faults(runner)]
+        except InputError as error:
+            message = [str(error)]
     broadcast_object_list(message)
     if message[0]:
         raise InputError(message[0])
