@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -101,16 +101,20 @@ class OnnxFile:
 
         model = onnx.load(self.path)
         made = {name for node in model.graph.node for name in node.output}
-        # In INT8 files a layer's result is what its 8 bits stand for.
-        values = {name: f"{name}_DequantizeLinear_Output" for name in self._layers}
-        values = {name: value if value in made else name for name, value in values.items()}
-        values = {name: value for name, value in values.items() if value in made}
+        values = layer_values(self._layers, made)
         if not values:
             return {}
         model.graph.output.extend(onnx.ValueInfoProto(name=value) for value in values.values())
         opened = session(model.SerializeToString())
         results = _run(opened, self.metadata.input_names, list(values.values()), inputs)
         return dict(zip(values, results, strict=True))
+
+
+def layer_values(layers: Sequence[str], known: Container[str]) -> dict[str, str]:
+    """Layer -> the value in the graph that is its output; in INT8 files what its 8 bits stand for."""
+    values = {name: f"{name}_DequantizeLinear_Output" for name in layers}
+    values = {name: value if value in known else name for name, value in values.items()}
+    return {name: value for name, value in values.items() if value in known}
 
 
 def _run(

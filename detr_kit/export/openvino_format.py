@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from .metadata import KEY, ExportMetadata
-from .onnx_format import LAYERS_KEY
+from .onnx_format import LAYERS_KEY, layer_values
 
 if TYPE_CHECKING:
     import onnx
@@ -62,9 +62,11 @@ class OpenVinoModel:
         model = self._model.clone()
         known = {name for node in model.get_ops() for port in node.outputs() for name in port.get_names()}
         wanted = model.get_rt_info(LAYERS_KEY).astype(str).split("\n")
-        names = [name for name in wanted if name in known]
-        model.add_outputs(names)
-        return self._run(self._core.compile_model(model, "CPU", self._settings), inputs, names)
+        values = layer_values(wanted, known)
+        model.add_outputs(list(values.values()))
+        compiled = self._core.compile_model(model, "CPU", self._settings)
+        results = self._run(compiled, inputs, list(values.values()))
+        return {name: results[value] for name, value in values.items()}
 
     def _run(self, compiled: Any, inputs: tuple[Tensor, ...], names: list[str]) -> dict[str, Tensor]:
         feeds = {
