@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from detr_kit import Detector
+from detr_kit.checkpoints import checkpoint_path
+from detr_kit.checkpoints.files import BUILTIN_FILE
 from detr_kit.cli import main
 from detr_kit.engine import prepare_config
 from detr_kit.engine.fine_tune import write_fine_tune_config
@@ -167,3 +169,10 @@ class TestBeforeTraining:
         (folder / "train.json").write_text(json.dumps(data))
         assert self._train(folder, tmp_path / "run") == 0
         assert "train: boxes without area: 1, as" in next((tmp_path / "run").glob("*/*.log")).read_text()
+
+
+def test_the_builtin_checkpoint_is_one_to_start_from(sets, tmp_path):
+    path = write_fine_tune_config(
+        sets / "yolo", "deformable_detr_r18_shapes", work_dir=tmp_path, checkpoint="builtin"
+    )
+    assert checkpoint_path(prepare_config(path).load_from) == BUILTIN_FILE

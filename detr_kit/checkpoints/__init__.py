@@ -3,7 +3,7 @@
 from .builtin import write_builtin
 from .convert import CheckpointFormat, conversion_notes, convert_state_dict, detect_format
 from .convert_file import ConversionReport, convert_file, verify_conversion
-from .files import CheckpointFile, read_checkpoint, write_checkpoint
+from .files import CheckpointFile, checkpoint_path, read_checkpoint, write_checkpoint
 from .load import LoadReport, categories_of, load_checkpoint, load_state, strip_wrapper
 from .recipe import read_recipe
 
@@ -13,6 +13,7 @@ __all__ = [
     "ConversionReport",
     "LoadReport",
     "categories_of",
+    "checkpoint_path",
     "conversion_notes",
     "convert_file",
     "convert_state_dict",

@@ -28,6 +28,11 @@ BUILTIN = "builtin"
 BUILTIN_FILE = Path(__file__).resolve().parents[1] / "_weights" / "deformable_detr_r18_shapes.safetensors"
 
 
+def checkpoint_path(path: str | Path) -> Path:
+    """Where a checkpoint lies; "builtin" is the one inside the package."""
+    return BUILTIN_FILE if str(path) == BUILTIN else Path(path).expanduser()
+
+
 @dataclass
 class CheckpointFile:
     """What a file holds.
@@ -57,7 +62,7 @@ def read_checkpoint(path: str | Path) -> CheckpointFile:
     Raises:
         InputError: no such file, not a checkpoint, cut off, or holding objects that would run code.
     """
-    path = BUILTIN_FILE if str(path) == BUILTIN else Path(path).expanduser()
+    path = checkpoint_path(path)
     if path.is_dir():
         return _read_folder(path)
     if not path.is_file():

@@ -14,6 +14,7 @@ from mmengine.runner import Runner
 
 from ..check.annotation_table import annotation_table
 from ..check.list_findings import objects_per_image
+from ..checkpoints import checkpoint_path
 from ..config import find_config, read_config
 from ..data.formats import SPLITS, Content, DataSource, find_data, hold_out
 from ..errors import InputError
@@ -99,7 +100,7 @@ def write_fine_tune_config(
     ):
         if value is not None and value <= 0:
             raise InputError(f"--{name} {value}: it must be larger than 0")
-    if checkpoint is not None and not Path(checkpoint).exists():
+    if checkpoint is not None and not checkpoint_path(checkpoint).exists():
         raise InputError(f"--checkpoint {checkpoint}: no such file")
     base, source = read_config(model), find_data(data, images)
     folder = Path(work_dir or f"work_dirs/{Path(model).stem}_{_stem(source.path)}").absolute()
@@ -115,7 +116,7 @@ def write_fine_tune_config(
         num_queries=_num_queries(parts["train"], base),
         most_objects=_most_objects(parts["train"]),
         num_images=len(parts["train"].data["images"]),
-        checkpoint=None if checkpoint is None else Path(checkpoint).absolute(),
+        checkpoint=None if checkpoint is None else checkpoint_path(checkpoint).absolute(),
         epochs=epochs or EPOCHS,
         batch_size=min(batch_size or base.train_dataloader.batch_size, len(parts["train"].data["images"])),
         image_size=image_size or _size_of_test_alone(base),

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from mmengine.config import Config
 
+from ..checkpoints import checkpoint_path
 from ..config import read_config
 from ..errors import InputError
 from .config_check import check_config, top_level_keys
@@ -68,7 +69,7 @@ def check_paths(config: Config, *splits: str) -> None:
                     f"{split}_dataloader.dataset.{field}: {path}: no such file or folder; set data_root (now "
                     f"{str(root)!r}) or this path"
                 )
-    if config.get("load_from") and not Path(config.load_from).exists():
+    if config.get("load_from") and not checkpoint_path(config.load_from).exists():
         raise InputError(f"load_from: {config.load_from}: no such file")
 
 
