@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from detr_kit import Detector
 from detr_kit.checkpoints import checkpoint_path
 from detr_kit.checkpoints.files import BUILTIN_FILE
 from detr_kit.cli import main
+from detr_kit.data import write_shapes
 from detr_kit.engine import prepare_config
 from detr_kit.engine.fine_tune import write_fine_tune_config
 from detr_kit.errors import InputError
@@ -176,3 +178,11 @@ def test_the_builtin_checkpoint_is_one_to_start_from(sets, tmp_path):
         sets / "yolo", "deformable_detr_r18_shapes", work_dir=tmp_path, checkpoint="builtin"
     )
     assert checkpoint_path(prepare_config(path).load_from) == BUILTIN_FILE
+
+
+def test_splits_with_pictures_of_the_same_names_in_folders_of_their_own(tmp_path):
+    write_shapes(tmp_path / "set", num_train=4, num_val=2, image_size=64)
+    config = prepare_config(write_fine_tune_config(tmp_path / "set", str(TINY), work_dir=tmp_path / "run"))
+    for split in ("train", "val"):
+        dataset = config[f"{split}_dataloader"].dataset
+        assert Path(dataset.data_root, dataset.images) == tmp_path / "set" / split

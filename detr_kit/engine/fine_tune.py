@@ -28,9 +28,10 @@ HELD_OUT = 0.2
 
 @dataclass(frozen=True)
 class _Part:
-    """A split as the config names it: the annotation file, and the content."""
+    """A split as the config names it: the annotation file, the folder of the pictures, and the content."""
 
     annotations: str
+    images: Path
     data: dict[str, Any]
 
 
@@ -110,7 +111,8 @@ def write_fine_tune_config(
         told=told,
         base=find_config(model).resolve(),
         work_dir=folder,
-        data_root=next(iter(source.splits.values())).images.absolute(),
+        data_root=Path(os.path.commonpath([part.images for part in parts.values()])),
+        images={name: part.images for name, part in parts.items()},
         annotations={name: part.annotations for name, part in parts.items()},
         class_names=_class_names(parts, source),
         num_queries=_num_queries(parts["train"], base),
@@ -154,12 +156,13 @@ def _parts(source: DataSource, folder: Path) -> tuple[dict[str, _Part], list[str
         written = {name: data for name, data in whole.items() if name != "all"} | written
     parts: dict[str, _Part] = {}
     for name in SPLITS:
+        images = source.splits[name if name in source.splits else first].images.absolute()
         if name in written:
             file = folder / f"{name}.json"
             _write_whole(file, json.dumps(written[name]))
-            parts[name] = _Part(str(file), written[name])
+            parts[name] = _Part(str(file), images, written[name])
         elif name in whole:
-            parts[name] = _Part(str(source.splits[name].source.absolute()), whole[name])
+            parts[name] = _Part(str(source.splits[name].source.absolute()), images, whole[name])
     parts.setdefault("test", parts["val"])
     return parts, told
 

@@ -20,7 +20,7 @@ class FineTuning:
     Attributes:
         command, told: for the comment at the top: where it comes from, and what was decided.
         base: the config that it inherits from.
-        data_root: the folder of the pictures; annotations: the file of each split.
+        data_root: the folder of all pictures; images: of each split's; annotations: the file of each split.
         class_names: in the order of their labels; num_queries, most_objects: of the network, of a picture.
         num_images: to train on.
         checkpoint: to start from; image_size: short side in pixels; lr: None for the base's.
@@ -31,6 +31,7 @@ class FineTuning:
     base: Path
     work_dir: Path
     data_root: Path
+    images: Mapping[str, Path]
     annotations: Mapping[str, str]
     class_names: list[str]
     num_queries: int
@@ -108,7 +109,7 @@ def _loaders(s: FineTuning) -> list[str]:
             *batch,
             "    dataset=dict(",
             f"        annotations={_text(s.annotations[split])},",
-            '        images="",',
+            f"        images={_text(_relative(s.images[split], s.data_root))},",
             '        labels="contiguous",',
             *([f"        transforms={transforms},"] if s.image_size is not None else []),
             "    ),",
@@ -120,6 +121,11 @@ def _loaders(s: FineTuning) -> list[str]:
 def _text(value: object) -> str:
     """A string as Python and JSON both write it."""
     return json.dumps(str(value), ensure_ascii=False)
+
+
+def _relative(folder: Path, root: Path) -> str:
+    """A folder as seen from the root, "" for the root itself."""
+    return "" if folder == root else folder.relative_to(root).as_posix()
 
 
 def _names(names: list[str]) -> str:
