@@ -41,7 +41,7 @@ fi
 if [ -x "${CUDA_HOME:-/usr/local/cuda}/bin/nvcc" ] || command -v nvcc > /dev/null; then
   own=${gpu%% *}
   export TORCH_CUDA_ARCH_LIST=${TORCH_CUDA_ARCH_LIST:-${own:-9.0}}
-  step build 240 "$python" setup.py -q build_ext --inplace
+  step build 300 "$python" setup.py -q build_ext --inplace
 else
   note build skipped "no nvcc; what is there already is used"
 fi

@@ -24,7 +24,7 @@ def _load() -> tuple[frozenset[str], str]:
         if other_build:
             torch.ops.load_library(other_build)
         else:
-            import detr_kit._C  # type: ignore[import-not-found]  # noqa: F401
+            import detr_kit._C  # type: ignore  # noqa: F401
     except ImportError as error:
         missing = isinstance(error, ModuleNotFoundError)
         return frozenset(), "detr_kit._C is not built" if missing else f"detr_kit._C does not load: {error}"
