@@ -21,7 +21,7 @@ from .checkpoints import (
     strip_wrapper,
 )
 from .checkpoints.architecture import Architecture
-from .config import read_config
+from .config import config_dir, config_names, read_config
 from .data.normalize import normalize_batch
 from .errors import InputError
 from .explain import Explanation, explain
@@ -74,7 +74,7 @@ class Detector(Predictor):
             raise InputError("Detector: give a checkpoint; without one the network knows nothing")
         file = read_checkpoint(checkpoint)
         try:
-            model = model or file.metadata.get("config") or _recipe(file)
+            model = model or _named_config(file) or _recipe(file)
             found = detect_format(strip_wrapper(file.state_dict)).architecture
             config = _config(model, found)
             network = _network(model, config, found, file)
@@ -143,6 +143,16 @@ def _inference_transforms(config: Config) -> v2.Transform:
     """The test pipeline of the config, so that the Detector sees images as the evaluation did."""
     transforms = config.test_dataloader.dataset.to_dict().get("transforms") or []
     return v2.Compose(build(list(transforms), TRANSFORMS) or [v2.Identity()])
+
+
+def _named_config(file: CheckpointFile) -> Path | None:
+    """The shipped config that a checkpoint names. Another's path would be Python of who knows whom."""
+    name = file.metadata.get("config")
+    if name is None:
+        return None
+    if name not in config_names():
+        raise InputError(f"it names the config {name!r}, none of detr-kit's; name the model's config")
+    return config_dir() / f"{name}.py"
 
 
 def _recipe(file: CheckpointFile) -> Config | None:

@@ -65,6 +65,26 @@ def build(config: Any, registry: Registry = MODELS) -> Any:
     return config
 
 
+def refuse_imports(value: Any) -> None:
+    """Refuse configs from a stranger's file whose types would be imported by their path.
+
+    A type with a dot in its name could be any function; the registered ones are networks, transforms and the
+    like.
+
+    Raises:
+        InputError: names the type.
+    """
+    if isinstance(value, Mapping):
+        kind = value.get("type", "")
+        if not isinstance(kind, str) or "." in kind:
+            raise InputError(f"it names the type {kind!r}, none of detr-kit's, so nothing of it was run")
+        for part in value.values():
+            refuse_imports(part)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            refuse_imports(part)
+
+
 def check_arguments(factory: Any, arguments: Mapping[str, Any], given_elsewhere: Iterable[str] = ()) -> None:
     """Refuse arguments that `factory` does not take, and required ones that are missing.
 

@@ -123,7 +123,9 @@ def _overlaps(reports: list[SplitReport], facts: list[dict[int, ImageFacts]]) ->
 
 def _different_classes(reports: list[SplitReport]) -> list[Finding]:
     """Splits whose categories do not say the same."""
-    lists = [sorted((c.get("id", -1), str(c.get("name"))) for c in r.table.categories) for r in reports]
+    lists = [
+        sorted(((c.get("id", -1), str(c.get("name"))) for c in r.table.categories), key=str) for r in reports
+    ]
     examples = [
         Example(report.source, report.name, f"{_difference(lists[0], classes)} {reports[0].name}")
         for report, classes in zip(reports[1:], lists[1:], strict=True)

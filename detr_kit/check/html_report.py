@@ -122,7 +122,8 @@ def _numbers(split: SplitReport) -> str:
     objects = numbers.objects_per_image
     most = max((row[2] for row in numbers.classes), default=0)
     classes = "".join(
-        f"<tr><td>{number}<td class=l>{escape(name)}<td>{boxes}<td>{images}<td class=l>{_bar(boxes, most)}"
+        f"<tr><td>{escape(str(number))}<td class=l>{escape(name)}"
+        f"<td>{boxes}<td>{images}<td class=l>{_bar(boxes, most)}"
         for number, name, boxes, images in numbers.classes
     )
     sizes = "".join(

@@ -106,7 +106,7 @@ def _numbers(split: SplitReport) -> RenderableType:
         classes.add_column(column, justify="left" if column in ("class", "") else "right")
     most = max((row[2] for row in numbers.classes), default=0)
     for number, name, boxes, images in numbers.classes[:100]:
-        classes.add_row(str(number), escape(name), str(boxes), str(images), bar(boxes, most))
+        classes.add_row(escape(str(number)), escape(name), str(boxes), str(images), bar(boxes, most))
     sizes = Table(box=None, pad_edge=False)
     for column in ("box side", "boxes", ""):
         sizes.add_column(column, justify="left" if column == "" else "right")

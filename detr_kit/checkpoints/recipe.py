@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import InputError
+from ..registry import refuse_imports
 
 RECIPE = "recipe"
 """Its key in a checkpoint's "meta", and in `CheckpointFile.metadata`."""
@@ -22,18 +23,8 @@ def read_recipe(metadata: Mapping[str, Any]) -> dict[str, Any] | None:
     recipe = metadata.get(RECIPE)
     if not isinstance(recipe, Mapping) or any(part not in recipe for part in _PARTS):
         return None
-    for kind in _types(recipe):
-        if not isinstance(kind, str) or "." in kind:
-            raise InputError(
-                f"its recipe names the type {kind!r}, none of detr-kit's; name the model's config"
-            )
+    try:
+        refuse_imports(recipe)
+    except InputError as error:
+        raise InputError(f"its recipe: {error}; name the model's config") from error
     return {part: recipe[part] for part in _PARTS}
-
-
-def _types(value: Any) -> list[Any]:
-    if isinstance(value, Mapping):
-        own = [value["type"]] if "type" in value else []
-        return own + [kind for part in value.values() for kind in _types(part)]
-    if isinstance(value, list | tuple):
-        return [kind for part in value for kind in _types(part)]
-    return []

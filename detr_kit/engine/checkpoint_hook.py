@@ -31,10 +31,13 @@ class CheckpointHook(MMEngineCheckpointHook):
         if is_main_process():
             remove_partial_files(self.out_dir)
         accumulated = runner.optim_wrapper.accumulative_counts
-        if not self.by_epoch and self.interval % accumulated:
+        # A step is counted anew in every epoch, so its length has to divide too.
+        length = len(runner.train_dataloader)
+        if not self.by_epoch and (self.interval % accumulated or length % accumulated):
             raise InputError(
-                f"default_hooks.checkpoint.interval={self.interval}: it must be a multiple of "
-                f"optim_wrapper.accumulative_counts={accumulated}; gradients half collected are not saved"
+                f"default_hooks.checkpoint.interval={self.interval}: it and the {length} batches of an epoch "
+                f"must be multiples of optim_wrapper.accumulative_counts={accumulated}; gradients half "
+                "collected are not saved. Save by epoch, or change one of the three"
             )
 
     def _save_checkpoint_with_step(self, runner: Any, step: int, meta: dict) -> None:

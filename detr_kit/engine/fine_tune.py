@@ -28,11 +28,12 @@ HELD_OUT = 0.2
 
 @dataclass(frozen=True)
 class _Part:
-    """A split as the config names it: the annotation file, the folder of the pictures, and the content."""
+    """A split as the config names it; a converted one's annotation file is yet to be written."""
 
     annotations: str
     images: Path
     data: dict[str, Any]
+    is_converted: bool = False
 
 
 def fine_tune(
@@ -125,7 +126,10 @@ def write_fine_tune_config(
         lr=lr,
     )
     path = folder / "config.py"
-    _write_config(path, config_text(settings))
+    _write_config(path, config_text(settings))  # first: it refuses to take the place of another run
+    for part in parts.values():
+        if part.is_converted:
+            _write_whole(Path(part.annotations), json.dumps(part.data))
     return path
 
 
@@ -158,9 +162,7 @@ def _parts(source: DataSource, folder: Path) -> tuple[dict[str, _Part], list[str
     for name in SPLITS:
         images = source.splits[name if name in source.splits else first].images.absolute()
         if name in written:
-            file = folder / f"{name}.json"
-            _write_whole(file, json.dumps(written[name]))
-            parts[name] = _Part(str(file), images, written[name])
+            parts[name] = _Part(str(folder / f"{name}.json"), images, written[name], is_converted=True)
         elif name in whole:
             parts[name] = _Part(str(source.splits[name].source.absolute()), images, whole[name])
     parts.setdefault("test", parts["val"])

@@ -50,9 +50,9 @@ def config_text(settings: FineTuning) -> str:
     warm_up = max(2, min(100, s.epochs * (s.num_images // s.batch_size) // 10))
     milestone = max(1, round(0.8 * s.epochs))
     parts = [
-        f"# Written by: {s.command}",
-        f"# To change something edit this file, then: detr-kit train {s.work_dir / 'config.py'}",
-        *(f"# {line}" for line in s.told),
+        _comment(f"Written by: {s.command}"),
+        _comment(f"To change something edit this file, then: detr-kit train {s.work_dir / 'config.py'}"),
+        *map(_comment, s.told),
         f"_base_ = {_text(s.base)}",
         "",
         f"work_dir = {_text(s.work_dir)}",
@@ -118,9 +118,14 @@ def _loaders(s: FineTuning) -> list[str]:
     return lines
 
 
+def _comment(text: str) -> str:
+    """One line whatever the names of files hold: behind a line break the rest would be code."""
+    return "# " + " ".join(text.replace("\0", " ").split()).encode("utf-8", "replace").decode()
+
+
 def _text(value: object) -> str:
     """A string as Python and JSON both write it."""
-    return json.dumps(str(value), ensure_ascii=False)
+    return json.dumps(str(value), ensure_ascii=not str(value).isprintable())
 
 
 def _relative(folder: Path, root: Path) -> str:

@@ -30,7 +30,7 @@ class NumericalHealthHook(Hook):
     ) -> None:
         """Look at the step that was just taken, or was not."""
         wrapper = runner.optim_wrapper
-        if not wrapper.bad_parameters or not wrapper.skipped_in_a_row:
+        if not wrapper.bad_parameters or not wrapper.skipped_in_a_row or not wrapper.should_update():
             return
         runner.message_hub.update_info("skipped_steps", wrapper.skipped_steps)
         loss = float(torch.as_tensor((outputs or {}).get("loss", 0.0)).detach())

@@ -124,7 +124,10 @@ class DetectionRunner(Runner):
                 f"checkpoint {filename}: {len(wrong)} tensors are not those of this config's model (first: "
                 f"{wrong[0]}); resume with the config it was trained with, or set load_from to fine-tune"
             )
-        return super().load_checkpoint(filename, *args, **kwargs)
+        checkpoint = super().load_checkpoint(filename, *args, **kwargs)
+        # mmengine would run this text as Python to compare numbers of GPUs.
+        checkpoint.get("meta", {}).pop("config", None)
+        return checkpoint
 
     def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
         """Write a checkpoint whole or not at all; in a run of several processes the first one writes.

@@ -127,5 +127,5 @@ def _tells_of_a_death(error: Exception) -> bool:
     What a worker itself raises arrives as "Caught … in DataLoader worker".
     """
     if isinstance(error, RuntimeError):
-        return str(error).startswith("DataLoader worker")
+        return str(error).startswith(("DataLoader worker", "Pin memory thread"))
     return not str(error).startswith("Caught")

@@ -40,7 +40,7 @@ class DetectionGraph(nn.Module):
         with_layers: bool = False,
     ) -> None:
         super().__init__()
-        self.network = fold_batch_norm(network.cpu().eval()).to(dtype)
+        self.network = fold_batch_norm(network).cpu().eval().to(dtype)
         self.postprocessor, self.dtype, self.with_layers = postprocessor, dtype, with_layers
 
     @property

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..categories import Categories
 from ..errors import InputError
+from ..registry import refuse_imports
 
 KEY = "detr_kit"
 VERSION = 1
@@ -65,7 +66,7 @@ class ExportMetadata:
         """What a file stored.
 
         Raises:
-            InputError: nothing, or a record of another version.
+            InputError: nothing, a record of another version, or one with types that are none of detr-kit's.
         """
         if not text:
             raise InputError(
@@ -77,4 +78,8 @@ class ExportMetadata:
                 f"{path}: exported by another version of detr-kit (metadata version {data.get('version')!r}, "
                 f"this one reads {VERSION}); export it anew"
             )
+        try:
+            refuse_imports([data.get("transforms"), data.get("postprocessor")])
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
         return cls(**data)

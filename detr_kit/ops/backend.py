@@ -48,9 +48,14 @@ def _serves_card(architectures: str, capability: tuple[int, int]) -> bool:
     Machine code runs on the cards of its generation from its own capability on; PTX on all that came later.
     """
     for name in architectures.split():
-        major, minor = (int(number) for number in name.removesuffix("+PTX").split("."))
+        number, suffix = name.removesuffix("+PTX").rstrip("af"), name.removesuffix("+PTX")[-1]
+        major, minor = (int(part) for part in number.split("."))
+        if suffix == "a":  # for one architecture alone, its PTX included
+            if (major, minor) == capability:
+                return True
+            continue
         same = major == capability[0] and minor <= capability[1]
-        if same or (name.endswith("+PTX") and (major, minor) <= capability):
+        if same or (suffix != "f" and name.endswith("+PTX") and (major, minor) <= capability):
             return True
     return False
 

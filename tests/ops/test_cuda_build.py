@@ -139,6 +139,9 @@ def test_torch_tells_its_stream_under_the_name_that_is_looked_up():
         ("8.0 9.0", (10, 0), False),
         ("8.0 9.0+PTX", (10, 0), True),  # the driver compiles PTX for what came later
         ("8.0 9.0 10.0 12.0+PTX", (11, 0), False),
+        ("9.0a", (9, 0), True),
+        ("9.0a+PTX", (10, 0), False),  # for that architecture alone
+        ("10.0f", (10, 3), True),
     ],
 )
 def test_which_cards_a_build_serves(built_for, card, serves):

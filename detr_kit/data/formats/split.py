@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,5 +92,5 @@ class DataSource:
 
 
 def split_name(text: str) -> str | None:
-    """One of SPLITS, as a file or folder name says it, else None."""
-    return next((name for name in SPLITS if name in text.lower()), None)
+    """One of SPLITS, as a word of a file or folder name begins with it, else None ("latest" is no test)."""
+    return next((name for name in SPLITS if re.search(f"(?<![a-z]){name}", text.lower())), None)

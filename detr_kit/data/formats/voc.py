@@ -63,6 +63,10 @@ def find_voc(path: Path, images: Path | None = None) -> DataSource | None:
         for part in sorted(p for p in path.iterdir() if p.is_dir()):
             name = split_name(part.name)
             if name and any(part.glob("*.xml")):
+                if name in pages:
+                    raise InputError(
+                        f"{path}: {part.name}/ is the second folder of the {name} split; join them, or rename one"
+                    )
                 pages[name] = _read_folder(part, images or part)
     if not pages:
         return None
@@ -113,7 +117,7 @@ def _read_folder(folder: Path, image_folder: Path) -> list[_Page]:
 def _read_page(file: Path, image_folder: Path, listed: dict[str, Path], by_stem: dict[str, Path]) -> _Page:
     try:
         root = ElementTree.parse(file).getroot()
-    except (ElementTree.ParseError, OSError) as error:
+    except (ElementTree.ParseError, OSError, LookupError, ValueError) as error:  # also unknown encodings
         problem = Problem(str(file), "", "", f"not valid XML: {error}; export it again")
         return _Page(file, by_stem.get(file.stem, image_folder / file.stem), (0, 0), [], [problem])
     stated = (root.findtext("filename") or "").strip()
@@ -134,7 +138,7 @@ def _size(root: ElementTree.Element) -> tuple[int, int]:
     """(width, height), zeros where the file does not say."""
     try:
         return int(float(root.findtext("size/width") or 0)), int(float(root.findtext("size/height") or 0))
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0, 0
 
 

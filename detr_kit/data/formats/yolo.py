@@ -15,6 +15,7 @@ from .image_files import is_image, list_images, shown_sizes
 from .split import Content, DataSource, Problem, Split
 
 _OVER = 0.01  # how far beyond the picture a coordinate may be by rounding
+_MOST_CLASSES = 100_000  # beyond it is no class but a slip
 _NAME_FILES = ("classes.txt", "obj.names", "labels/classes.txt")
 
 
@@ -192,10 +193,10 @@ def _parse(line: str, names: dict[int, str] | None, keypoints: bool) -> tuple[in
         label, numbers = float(fields[0]), [float(field) for field in fields[1:]]
     except ValueError:
         return "not numbers; a line is `class cx cy w h`"
-    if label != int(label) or label < 0:
+    if not math.isfinite(label) or label != int(label) or not 0 <= label < _MOST_CLASSES:
         return f"class {fields[0]}: classes are numbered 0, 1, 2, …"
     if names is not None and int(label) not in names:
-        return f"class {fields[0]}: 'names' has no such class (it has {min(names)} … {max(names)})"
+        return f"class {fields[0]}: 'names' has no such class (it has {min(names, default='none')} … {max(names, default='none')})"
     numbers = numbers[:4] if keypoints else numbers
     if len(numbers) != 4 and (len(numbers) < 6 or len(numbers) % 2):
         return f"{len(fields)} values; a line is `class cx cy w h`, or a class and the corners of a polygon"
