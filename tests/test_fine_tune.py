@@ -79,7 +79,7 @@ class TestTrainingWithoutAConfig:
         mark = tmp_path / "mark"
         content["meta"]["recipe"]["postprocessor"] = {"type": "os.system", "command": f"touch {mark}"}
         torch.save(content, tmp_path / "hostile.pth")
-        with pytest.raises(InputError, match=r"hostile.pth: its recipe names the type 'os.system'"):
+        with pytest.raises(InputError, match=r"hostile.pth: its recipe: it names the type 'os.system'"):
             Detector(checkpoint=tmp_path / "hostile.pth", device="cpu")
         assert not mark.exists()
 
