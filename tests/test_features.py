@@ -59,6 +59,9 @@ def test_features_together_train_from_the_command_line(shapes, tmp_path):
     (dict(amp="int8"), "amp='int8'; it must be one of bf16, fp16"),
     (dict(accumulate=0), "accumulate=0; it must be at least 1"),
     (dict(class_balance=3.0), "class_balance=3.0; it is a share"),
+    (dict(clip_grad=-1.0), "clip_grad=-1.0; it must be 0 or more"),
+    (dict(cache_gb=-1.0), "cache_gb=-1.0; it must be 0 or more"),
+    (dict(seed=-1), "seed=-1; it must be 0 or more"),
 ])  # fmt: skip
 def test_values_out_of_range_are_refused(features, message):
     with pytest.raises(InputError, match=message):
@@ -238,3 +241,11 @@ def test_weights_and_biases_offline(shapes, tmp_path, monkeypatch):
     options = {"data_root": str(shapes), "train_cfg.max_epochs": 1}
     train(TINY, work_dir=tmp_path, options=options, features=Features(wandb=True))
     assert list(tmp_path.glob("wandb/offline-run-*/*.wandb"))
+
+
+def test_a_resumed_run_has_the_features_that_it_began_with(tmp_path):
+    began = Features(ema=True, amp="bf16")
+    assert began.kept(tmp_path, resume=False) == began
+    assert Features().kept(tmp_path, resume=True) == began
+    assert Features(ema=True).kept(tmp_path, resume=True) == Features(ema=True)  # said anew: that holds
+    assert Features().kept(tmp_path, resume=False) == Features()

@@ -186,3 +186,20 @@ def test_splits_with_pictures_of_the_same_names_in_folders_of_their_own(tmp_path
     for split in ("train", "val"):
         dataset = config[f"{split}_dataloader"].dataset
         assert Path(dataset.data_root, dataset.images) == tmp_path / "set" / split
+
+
+def test_resuming_takes_the_config_that_is_there(sets, tmp_path, capsys):
+    options = ["--data", str(sets / "yolo"), "--model", str(TINY), "--work-dir", str(tmp_path)]
+    assert main(["train", *options, "--epochs", "1", "--batch-size", "4", "--image-size", "48", "--ema"]) == 0
+    capsys.readouterr()
+    assert main(["train", *options, "--resume"]) == 0
+    assert "going on with" in capsys.readouterr().out
+
+
+def test_a_checkpoint_that_is_none_leaves_no_config_behind(sets, tmp_path):
+    (tmp_path / "w.pth").write_text("nothing")
+    with pytest.raises(InputError, match=r"w\.pth"):
+        write_fine_tune_config(
+            sets / "yolo", str(TINY), work_dir=tmp_path / "run", checkpoint=tmp_path / "w.pth"
+        )
+    assert not (tmp_path / "run").exists()

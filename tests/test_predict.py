@@ -43,7 +43,8 @@ def _run(detector, tmp_path, **options) -> PredictRun:
 
 
 def _files(folder: Path) -> list[str]:
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != ".sources.json")
+    return sorted(str(path.relative_to(folder)) for path in files)
 
 
 class TestNames:
@@ -204,3 +205,16 @@ def test_a_video_writer_says_where_it_cannot_write(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot"), VideoWriter(tmp_path / "file" / "clip.mp4", 10) as writer:
         writer.write(np.zeros((8, 8, 3), np.uint8))
+
+
+def test_another_picture_of_the_same_name_is_not_taken_for_done(shapes, small_detector, tmp_path):
+    pictures = sorted((shapes / "val").glob("*.png"))[:2]
+    for folder, picture in zip("ab", pictures, strict=True):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "x.png").write_bytes(picture.read_bytes())
+    run = PredictRun(small_detector, tmp_path / "out", quiet=True)
+    assert run([str(tmp_path / "a" / "x.png")]).done == 1
+    report = run([str(tmp_path / "b" / "x.png")])
+    assert (report.done, report.skipped, len(report.failed)) == (0, 0, 1)
+    assert str(tmp_path / "a" / "x.png") in report.failed[0]
+    assert run([str(tmp_path / "a" / "x.png")]).skipped == 1

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+import os
+from dataclasses import asdict, dataclass
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 
 from ..errors import InputError
+from .atomic_file import whole_file
 
 _DTYPES = {"bf16": "bfloat16", "fp16": "float16"}
 
@@ -89,6 +93,20 @@ class Features:
             name = dict(project="detr-kit", dir=config.work_dir)
             config.visualizer.vis_backends.append(dict(type="WandbVisBackend", init_kwargs=name))
 
+    def kept(self, work_dir: str | Path, resume: bool) -> Features:
+        """These, or on resuming with none given those that the run began with; written down for next time.
+
+        A run that began with a moving average or in half precision would otherwise go on as another one.
+        """
+        file = Path(work_dir) / "features.json"
+        if resume and self == Features() and file.is_file():
+            return Features(**json.loads(file.read_text()))
+        if os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) == "0":
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with whole_file(file) as partial:
+                partial.write_text(json.dumps(asdict(self)))
+        return self
+
     def _check(self) -> None:
         if self.amp is not None and self.amp not in _DTYPES:
             raise InputError(f"amp={self.amp!r}; it must be one of {', '.join(_DTYPES)}")
@@ -96,6 +114,10 @@ class Features:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InputError(f"{name}={value}; it must be at least 1")
+        for name in ("clip_grad", "cache_gb", "seed"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < 2**32:
+                raise InputError(f"{name}={value}; it must be 0 or more")
         if self.class_balance is not None and not 0 < self.class_balance <= 1:
             raise InputError(f"class_balance={self.class_balance}; it is a share of the images, in (0, 1]")
         if self.wandb and find_spec("wandb") is None:

@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 
 from ..check.annotation_table import annotation_table
 from ..check.list_findings import objects_per_image
-from ..checkpoints import checkpoint_path
+from ..checkpoints import checkpoint_path, read_checkpoint
 from ..config import find_config, read_config
 from ..data.formats import SPLITS, Content, DataSource, find_data, hold_out
 from ..errors import InputError
@@ -54,7 +54,11 @@ def fine_tune(
     Raises:
         InputError: as both.
     """
-    config = write_fine_tune_config(**arguments)
+    config = _config_file(arguments)
+    if resume and config.is_file():
+        print(f"going on with {config} as it stands", flush=True)
+    else:
+        config = write_fine_tune_config(**arguments)
     return train(
         config,
         resume=resume,
@@ -63,6 +67,16 @@ def fine_tune(
         options=options,
         launcher=launcher,
     )
+
+
+def _work_dir(data: str | Path, model: str, work_dir: str | Path | None) -> Path:
+    return Path(work_dir or f"work_dirs/{Path(model).stem}_{_stem(Path(data))}").absolute()
+
+
+def _config_file(arguments: Mapping[str, Any]) -> Path:
+    """Where `write_fine_tune_config` would write: a run that is resumed has its config there."""
+    model = arguments.get("model") or "deformable_detr_r50"
+    return _work_dir(arguments["data"], model, arguments.get("work_dir")) / "config.py"
 
 
 def write_fine_tune_config(
@@ -104,8 +118,10 @@ def write_fine_tune_config(
             raise InputError(f"--{name} {value}: it must be larger than 0")
     if checkpoint is not None and not checkpoint_path(checkpoint).exists():
         raise InputError(f"--checkpoint {checkpoint}: no such file")
+    if checkpoint is not None:
+        read_checkpoint(checkpoint)  # a file that is none is refused before anything is written
     base, source = read_config(model), find_data(data, images)
-    folder = Path(work_dir or f"work_dirs/{Path(model).stem}_{_stem(source.path)}").absolute()
+    folder = _work_dir(source.path, model, work_dir)
     parts, told = _parts(source, folder / "data")
     settings = FineTuning(
         command=f"detr-kit train --data {data} --model {model}",

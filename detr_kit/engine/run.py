@@ -48,8 +48,10 @@ def train(
         InputError: bad config, data or checkpoint.
     """
     config = prepare_config(config, work_dir=work_dir, options=options, launcher=launcher)
-    if features is not None:
-        features.apply(config)
+    features = features or Features()
+    features._check()
+    features = features.kept(config.work_dir, resume is True)
+    features.apply(config)
     if auto_scale_lr:
         config.auto_scale_lr.enable = True
     checkpoint = _checkpoint_to_resume(config, resume)

@@ -73,12 +73,32 @@ class EpochBasedTrainLoop(MMEngineEpochBasedTrainLoop):
         due = self._epoch % self.val_interval == 0 or self._epoch == self._max_epochs
         if self.runner.val_loop is not None and self._epoch >= self.val_begin and due:
             self.runner.message_hub.update_info("validated_epoch", self._epoch)
-            self.runner.val_loop.run()
+            self._validate()
+
+    def _validate(self) -> None:
+        """From the first image again where a worker died on the way."""
+        loop = self.runner.val_loop
+        while True:
+            try:
+                loop.run()
+                return
+            except (RuntimeError, ConnectionError, EOFError) as error:
+                if not _tells_of_a_death(error):
+                    raise
+                self._worker_died(error, loop.dataloader)
+                for metric in loop.evaluator.metrics:
+                    metric.results.clear()
 
     def _batches(self, done: int) -> Iterator[tuple[int, Any]]:
         """The epoch from batch `done` on; after a worker died again from the batch that is missing."""
         while True:
-            loaded = self._open(done)
+            try:
+                loaded = self._open(done)
+            except RuntimeError as error:  # workers kept from the epoch before may have died meanwhile
+                if not _tells_of_a_death(error):
+                    raise
+                self._worker_died(error, self.dataloader)
+                continue
             while True:
                 try:
                     batch = next(loaded)
@@ -87,7 +107,7 @@ class EpochBasedTrainLoop(MMEngineEpochBasedTrainLoop):
                 except (RuntimeError, ConnectionError, EOFError) as error:
                     if not _tells_of_a_death(error):
                         raise
-                    self._worker_died(error)
+                    self._worker_died(error, self.dataloader)
                     break
                 yield done, batch
                 done += 1
@@ -107,14 +127,14 @@ class EpochBasedTrainLoop(MMEngineEpochBasedTrainLoop):
         # A sampler of someone else's: its first batches are read and put aside.
         return itertools.islice(loaded, done, None)
 
-    def _worker_died(self, error: Exception) -> None:
+    def _worker_died(self, error: Exception, dataloader: Any) -> None:
         self.worker_restarts += 1
         if self.worker_restarts > self.max_worker_restarts:
             raise InputError(
                 f"a data-loading process died ({error}), {self.worker_restarts} time(s) in this run; often "
                 "it lacked memory: lower train_dataloader.num_workers or batch_size and go on with --resume"
             ) from error
-        self.dataloader._iterator = None  # the workers that are left belong to the broken one
+        dataloader._iterator = None  # the workers that are left belong to the broken one
         self.runner.logger.warning(
             f"a data-loading process died ({error}); the workers are started again "
             f"({self.worker_restarts} of {self.max_worker_restarts} times), no image is lost"

@@ -92,8 +92,10 @@ class PredictRun:
             Path(self.out).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"--out {self.out}: {error.strerror or error}") from error
+        self.report = PredictReport()
+        plan = self._without_others(plan)
         todo = {item: path for item, path in plan.items() if self.overwrite or not self._is_done(path)}
-        self.report = PredictReport(skipped=len(plan) - len(todo))
+        self.report.skipped = len(plan) - len(todo)
         self.window = Window() if self.show else None
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         self.progress = Progress(*columns, console=Console(stderr=True), disable=self.quiet)
@@ -103,6 +105,28 @@ class PredictRun:
                 if is_video(item):
                     self._predict_video(item, path)
         return self.report
+
+    def _without_others(self, plan: dict[str | int | Path, Path]) -> dict[str | int | Path, Path]:
+        """Leave out, and report, sources whose name is taken by the picture of another source.
+
+        `.sources.json` in the folder keeps what each picture was made of.
+        """
+        record = Path(self.out) / ".sources.json"
+        made_of = json.loads(record.read_text()) if record.is_file() else {}
+        own = {}
+        for item, path in plan.items():
+            name, source = path.relative_to(self.out).as_posix(), _identity(item)
+            former = made_of.get(name, source)
+            if former != source and self._is_done(path) and not self.overwrite:
+                self.report.failed.append(
+                    f"{item}: {path} is the picture of {former} already; choose another --out, or --overwrite"
+                )
+                continue
+            own[item], made_of[name] = path, source
+        partial = _partial(record)
+        partial.write_text(json.dumps(made_of, indent=1))
+        os.replace(partial, record)
+        return own
 
     def _is_done(self, path: Path) -> bool:
         return path.is_file() and (not self.write_json or json_path(path).is_file())
@@ -158,6 +182,10 @@ class PredictRun:
 
     def _count(self, detections: Detections) -> None:
         self.report.objects.update(detections.class_names)
+
+
+def _identity(item: str | int | Path) -> str:
+    return str(item) if isinstance(item, int) or "://" in str(item) else str(Path(item).resolve())
 
 
 def _partial(path: Path) -> Path:

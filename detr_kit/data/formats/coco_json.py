@@ -88,7 +88,7 @@ def find_images(file: Path, required: bool = True) -> Path:
     candidates = [here / "images", here / split, here, here.parent / "images", here.parent / split, here.parent,
                   here.parent / "images" / split, here / "images" / split]  # fmt: skip
     hits = [sum((folder / name).is_file() for name in names) for folder in candidates]
-    if required and max(hits) == 0:
+    if required and names and max(hits) == 0:  # a file without names has another fault, told by its reader
         raise InputError(
             f"{file}: its pictures (first {names[:1]}) are in none of "
             f"{', '.join(str(c) for c in candidates[:4])}; give their folder with --images"
