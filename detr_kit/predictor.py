@@ -134,8 +134,6 @@ class Predictor(ABC):
     def _detect(
         self, images: Sequence[tuple[str, np.ndarray]], score_threshold: float, batch_size: int | None
     ) -> list[Detections]:
-        if not score_threshold <= 1:  # nan included; what is below 0 keeps everything
-            raise InputError(f"score_threshold={score_threshold}; scores lie in [0, 1]")
         predictions = self._predict([image for _, image in images], batch_size)
         results = []
         for (path, image), prediction in zip(images, predictions, strict=True):
