@@ -1,10 +1,12 @@
 """The same schedule here and in transformers: one set of initial weights, batches, optimiser and steps.
 
 python benchmarks/peer_training.py deformable_detr_r50_bccd --data-root ../shared/data/bccd \
-    --backbone ../shared/weights/resnet50_caffe_imagenet_fp16.safetensors --size 240 --epochs 5 --out DIR
+    --backbone ../shared/weights/resnet50_caffe_imagenet_fp16.safetensors --size 160 --epochs 6 \
+    --cfg-options model.network.refine=True --out DIR
 
-transformers knows only ResNets with the stride in the 3 × 3 convolution, so ours is built that way too. Each
-side computes its own loss, weighted as in the paper.
+The two take turns, a step each, so that a slow spell of the machine meets both; only the steps are timed.
+Each side computes its own loss, weighted as in the paper. A two-stage model is refused: transformers has no
+loss for the encoder's proposals.
 """
 
 from __future__ import annotations
@@ -12,12 +14,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.config import DictAction
 from torch import Tensor, nn
 
 import detr_kit
@@ -48,13 +52,18 @@ class Ours(nn.Module):
 class Theirs(nn.Module):
     """transformers' model, with its own loss."""
 
-    def __init__(self, folder: Path, num_queries: int) -> None:
+    def __init__(self, folder: Path, num_queries: int, dropout: float, style: str) -> None:
         super().__init__()
         from transformers import AutoConfig, AutoModelForObjectDetection
 
         config = AutoConfig.from_pretrained(folder)
         config.class_cost, config.auxiliary_loss, config.num_queries = 2, True, num_queries
+        config.dropout = config.attention_dropout = config.activation_dropout = dropout
         self.network = AutoModelForObjectDetection.from_pretrained(folder, config=config)
+        if style == "caffe":  # timm's ResNet has the stride in the 3 × 3 convolution
+            for block in self.network.modules():
+                if type(block).__name__ == "Bottleneck":
+                    block.conv1.stride, block.conv2.stride = block.conv2.stride, block.conv1.stride
 
     def _run(self, batch: ImageBatch, **labels: Any) -> Any:
         mask = (~batch.padding_mask).long()
@@ -87,6 +96,7 @@ def optimiser(model: nn.Module, lr: float) -> torch.optim.AdamW:
         ],
         lr=lr,
         weight_decay=1e-4,
+        fused=True,
     )
 
 
@@ -118,21 +128,13 @@ def evaluate(model: Any, dataset: Any, postprocessor: Any, annotations: Path) ->
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("config", help="name of a Deformable DETR config")
-    parser.add_argument("--data-root", required=True, type=Path)
-    parser.add_argument("--backbone", help="ImageNet weights for both")
-    parser.add_argument("--size", type=int, help="side of the images, instead of the config's sizes")
-    parser.add_argument("--epochs", type=int, default=5)
-    parser.add_argument("--steps", type=int, help="stop after so many steps")
-    parser.add_argument("--batch-size", type=int, default=2)
-    parser.add_argument("--lr", type=float, default=2e-4)
-    parser.add_argument("--sides", nargs="+", default=["ours", "transformers"])
-    parser.add_argument("--out", type=Path, required=True, help="folder for results.json and curves.png")
-    arguments = parser.parse_args()
-
+    arguments = parse()
     config = read_config(arguments.config)
-    config.model.network.backbone.update(style="pytorch", weights=arguments.backbone)
+    config.merge_from_dict(arguments.cfg_options)
+    if config.model.network.get("two_stage"):
+        raise SystemExit("transformers has no loss for the encoder's proposals: choose a one-stage model")
+    if arguments.backbone is not None:
+        config.model.network.backbone.weights = arguments.backbone
     if arguments.size is not None:
         resize = dict(type="ResizeShortestSide", sizes=[arguments.size], max_size=2 * arguments.size)
         flips = [dict(type="RandomHorizontalFlip", p=0.5), dict(type="RandomVerticalFlip", p=0.5)]
@@ -145,59 +147,97 @@ def main() -> None:
     postprocessor = build(config.model.postprocessor.to_dict(), MODELS)
     annotations = arguments.data_root / config.val_dataloader.dataset.annotations
 
+    models = both(config, train)
+    print("the same start: logits differ by", start_difference(models, load(train, [0, 1], 0)), flush=True)
+    optimisers = {side: optimiser(model, arguments.lr) for side, model in models.items()}
+    schedule = [
+        (epoch, indices)
+        for epoch in range(arguments.epochs)
+        for indices in batches(train, arguments.batch_size, epoch, shuffle=True)
+    ][: arguments.steps]
+    drop = int(0.8 * len(schedule))
+    results: dict[str, Any] = {side: {"curve": [], "losses": [], "step_seconds": []} for side in models}
+    for step, (epoch, indices) in enumerate(schedule):
+        batch = load(train, indices, step)
+        rate = min(1, (step + 1) / 100) * (0.1 if step >= drop else 1)
+        for side in models if step % 2 == 0 else reversed(models):
+            seconds, loss = one_step(models[side], optimisers[side], batch, rate, step, arguments.amp)
+            results[side]["losses"].append(loss)
+            results[side]["step_seconds"].append(round(seconds, 4))
+        if step + 1 == len(schedule) or schedule[step + 1][0] != epoch:
+            for side, model in models.items():
+                figures = evaluate(model, held_out, postprocessor, annotations)
+                point = {"step": step + 1, "seconds": round(sum(results[side]["step_seconds"]), 1)}
+                losses = results[side]["losses"][-50:]
+                point |= {"AP": figures["AP"], "AP50": figures["AP50"], "loss": sum(losses) / len(losses)}
+                results[side]["curve"].append(point)
+                print(side, point, flush=True)
+            write(arguments, results)
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("config", help="name of a Deformable DETR config")
+    parser.add_argument("--data-root", required=True, type=Path)
+    parser.add_argument("--backbone", help="ImageNet weights for both")
+    parser.add_argument("--size", type=int, help="short side of the images, instead of the config's sizes")
+    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--steps", type=int, help="stop after so many steps")
+    parser.add_argument("--batch-size", type=int, default=2)
+    parser.add_argument("--lr", type=float, default=2e-4)
+    parser.add_argument("--amp", action="store_true", help="bfloat16 autocast on both sides")
+    parser.add_argument("--cfg-options", nargs="+", action=DictAction, default={}, metavar="KEY=VALUE")
+    parser.add_argument("--out", type=Path, required=True, help="folder for results.json and curves.png")
+    return parser.parse_args()
+
+
+def both(config: Any, train: Any) -> dict[str, Any]:
+    """Ours and theirs with the same weights, class names, dropout and place of the strides."""
     torch.manual_seed(0)
     network = detr_kit.build_network(config)
-    models: dict[str, Any] = {}
-    if "ours" in arguments.sides:
-        models["ours"] = Ours(network, build(config.model.criterion.to_dict(), MODELS))
-    if "transformers" in arguments.sides:
-        with tempfile.TemporaryDirectory() as folder:
-            write_checkpoint(
-                f"{folder}/start.safetensors", network.state_dict(), train.categories.to_metadata()
-            )
-            convert_file(f"{folder}/start.safetensors", "huggingface", f"{folder}/start")
-            models["transformers"] = Theirs(Path(folder) / "start", network.num_queries)
+    with tempfile.TemporaryDirectory() as folder:
+        write_checkpoint(f"{folder}/start.safetensors", network.state_dict(), train.categories.to_metadata())
+        convert_file(f"{folder}/start.safetensors", "huggingface", f"{folder}/start")
+        dropout = config.model.network.transformer.dropout
+        style = config.model.network.backbone.get("style", "pytorch")
+        theirs = Theirs(Path(folder) / "start", network.num_queries, dropout, style)
+    return {"ours": Ours(network, build(config.model.criterion.to_dict(), MODELS)), "transformers": theirs}
 
-    results: dict[str, Any] = {}
-    for side, model in models.items():
-        adam = optimiser(model, arguments.lr)
-        schedule = [
-            (epoch, indices)
-            for epoch in range(arguments.epochs)
-            for indices in batches(train, arguments.batch_size, epoch, shuffle=True)
-        ]
-        schedule = schedule[: arguments.steps]
-        drop = int(0.8 * len(schedule))
-        losses, seconds, curve = [], 0.0, []
-        for step, (epoch, indices) in enumerate(schedule):
-            batch = load(train, indices, step)
-            for group in adam.param_groups:
-                group.setdefault("full", group["lr"])
-                group["lr"] = group["full"] * min(1, (step + 1) / 100) * (0.1 if step >= drop else 1)
-            model.train()
-            torch.manual_seed(step)  # dropout
-            begin = time.perf_counter()
-            loss = model.loss(batch)
-            adam.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], 0.1)
-            adam.step()
-            seconds += time.perf_counter() - begin
-            losses.append(float(loss))
-            last = step + 1 == len(schedule)
-            if last or schedule[step + 1][0] != epoch:
-                figures = evaluate(model, held_out, postprocessor, annotations)
-                point = {"step": step + 1, "seconds": round(seconds, 1)}
-                point |= {"AP": figures["AP"], "AP50": figures["AP50"]}
-                curve.append(point | {"loss": sum(losses[-50:]) / len(losses[-50:])})
-                print(side, curve[-1], flush=True)
-        results[side] = {"curve": curve, "losses": losses, "seconds": seconds}
 
+@torch.inference_mode()
+def start_difference(models: dict[str, Any], batch: ImageBatch) -> float:
+    ours, theirs = (model.eval().detect(batch).logits for model in models.values())
+    return float((ours - theirs).abs().max())
+
+
+def one_step(
+    model: Any, adam: torch.optim.Optimizer, batch: ImageBatch, rate: float, seed: int, amp: bool
+) -> tuple[float, float]:
+    """Seconds of the step, and its loss."""
+    for group in adam.param_groups:
+        group.setdefault("full", group["lr"])
+        group["lr"] = group["full"] * rate
+    model.train()
+    torch.manual_seed(seed)  # dropout
+    begin = time.perf_counter()
+    with torch.autocast("cpu", torch.bfloat16, enabled=amp):
+        loss = model.loss(batch)
+    adam.zero_grad()
+    loss.backward()
+    nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], 0.1)
+    adam.step()
+    return time.perf_counter() - begin, float(loss)
+
+
+def write(arguments: argparse.Namespace, results: dict[str, Any]) -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     settings = {key: str(value) for key, value in vars(arguments).items()}
     machine = {"torch": torch.__version__, "threads": torch.get_num_threads(), "load": os.getloadavg()[0]}
-    text = json.dumps({"settings": settings, "machine": machine, "results": results}, indent=1)
-    (arguments.out / "results.json").write_text(text + "\n")
+    medians = {side: statistics.median(result["step_seconds"]) for side, result in results.items()}
+    summary = {"median_step_seconds": medians, "ratio": medians["transformers"] / medians["ours"]}
+    print(summary, flush=True)
+    content = {"settings": settings, "machine": machine, "summary": summary, "results": results}
+    (arguments.out / "results.json").write_text(json.dumps(content) + "\n")
     draw(results, arguments.out / "curves.png")
 
 

@@ -74,7 +74,7 @@ test_evaluator = dict(type="CocoMetric")
 optim_wrapper = dict(
     type="OptimWrapper",
     constructor="GroupedOptimWrapperConstructor",
-    optimizer=dict(type="AdamW", lr=4e-4, weight_decay=1e-4),
+    optimizer=dict(type="AdamW", lr=4e-4, weight_decay=1e-4, fused=True),
     clip_grad=dict(max_norm=0.1, norm_type=2),
 )
 train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=8, val_interval=2)

@@ -74,6 +74,27 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(trained, shapes, tmp
     assert len(history) == runner.iter  # the log goes on where it was
 
 
+def test_as_many_checkpoints_stay_as_were_asked_for(shapes, tmp_path):
+    options = {"data_root": str(shapes), "train_cfg.max_epochs": 3, "train_cfg.val_interval": 9,
+               "default_hooks.checkpoint.max_keep_ckpts": 2}  # fmt: skip
+    train(TINY, work_dir=tmp_path, options=options)
+    assert {path.name for path in tmp_path.glob("epoch_*.pth")} == {"epoch_2.pth", "epoch_3.pth"}
+    train(TINY, work_dir=tmp_path, options=options | {"train_cfg.max_epochs": 4}, resume=True)
+    assert {path.name for path in tmp_path.glob("epoch_*.pth")} == {"epoch_3.pth", "epoch_4.pth"}
+
+
+def test_a_new_run_writes_over_no_checkpoint_of_an_earlier_one(trained, shapes, tmp_path):
+    earlier = {}
+    for name in ("epoch_2.pth", "last_checkpoint"):
+        earlier[name] = (trained[0] / name).read_bytes()
+        (tmp_path / name).write_bytes(earlier[name])
+    options = {"data_root": str(shapes), "train_cfg.max_epochs": 1, "train_cfg.val_interval": 9}
+    train(TINY, work_dir=tmp_path, options=options)
+    (aside,) = tmp_path.glob("earlier_*")
+    assert {path.name: path.read_bytes() for path in aside.iterdir()} == earlier
+    assert {path.name for path in tmp_path.glob("epoch_*.pth")} == {"epoch_1.pth"}
+
+
 def test_training_starts_from_weights_of_any_format(trained, shapes, tmp_path):
     options = {"data_root": str(shapes), "train_cfg.max_epochs": 1, "model.network.num_classes": 7}
     options["load_from"] = str(trained[0] / "epoch_2.pth")
@@ -117,7 +138,9 @@ def test_parameter_groups_are_those_of_the_recipe(shapes, tmp_path):
     assert sum(len(group["params"]) for group in groups) == len(list(runner.model.parameters()))
 
 
-@pytest.mark.parametrize("name", config_names())
+@pytest.mark.parametrize(
+    "name", [*config_names(), *map(str, sorted((ROOT / "configs" / "bccd_cpu").glob("*.py")))]
+)
 def test_every_config_passes_its_own_check(name):
     config = prepare_config(name)
     assert config.train_dataloader.dataset.data_root == config.data_root

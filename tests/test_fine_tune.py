@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from detr_kit import Detector
 from detr_kit.checkpoints import checkpoint_path
@@ -14,6 +16,7 @@ from detr_kit.cli import main
 from detr_kit.data import write_shapes
 from detr_kit.engine import prepare_config
 from detr_kit.engine.fine_tune import write_fine_tune_config
+from detr_kit.engine.fine_tune_preset import choose_preset
 from detr_kit.errors import InputError
 
 from .conftest import TINY
@@ -127,6 +130,55 @@ class TestTrainingWithoutAConfig:
     def test_mistakes_are_one_line(self, arguments, message, capsys):
         assert main(["train", *arguments]) == 2
         assert message in capsys.readouterr().err
+
+
+class TestPresets:
+    """What a run is like where the command does not say: it follows from the number of training pictures."""
+
+    def test_few_pictures_small_batches_no_dropout_a_moving_average_and_enough_steps(self, sets, tmp_path):
+        config = prepare_config(write_fine_tune_config(sets / "coco", TINY, work_dir=tmp_path))
+        assert config.train_dataloader.batch_size == 2
+        assert config.model.network.transformer.dropout == 0.0
+        assert [hook["type"] for hook in config.custom_hooks] == ["CurveHook", "EMAHook"]
+        assert config.train_cfg.max_epochs == 300  # of 10 pictures
+        assert "# 10 pictures to train on: preset small" in (tmp_path / "config.py").read_text()
+
+    def test_the_recipe_stays_where_it_is_asked_for(self, sets, tmp_path):
+        path = write_fine_tune_config(sets / "coco", TINY, work_dir=tmp_path, preset="recipe")
+        config, own = prepare_config(path), prepare_config(TINY)
+        assert config.train_dataloader.batch_size == own.train_dataloader.batch_size
+        assert config.model.network.transformer == own.model.network.transformer
+        assert config.custom_hooks == own.custom_hooks
+        assert config.train_cfg.max_epochs == 50
+
+    def test_what_is_given_wins(self, sets, tmp_path):
+        path = write_fine_tune_config(sets / "coco", TINY, work_dir=tmp_path, batch_size=5, epochs=7)
+        config = prepare_config(path)
+        assert (config.train_dataloader.batch_size, config.train_cfg.max_epochs) == (5, 7)
+
+    @given(images=st.integers(1, 10**6), batch_size=st.integers(1, 64))
+    def test_epochs_make_up_for_few_pictures(self, images, batch_size):
+        preset = choose_preset(None, images)
+        assert preset.name == ("small" if images <= 2000 else "recipe")
+        epochs = preset.epochs(images, batch_size)
+        assert 50 <= epochs <= 300
+        assert epochs in (50, 300) or epochs * max(images // batch_size, 1) >= preset.least_steps
+
+    def test_the_model_is_the_one_that_the_weights_are_of(self, sets, tmp_path):
+        path = write_fine_tune_config(sets / "coco", checkpoint="builtin", work_dir=tmp_path / "run")
+        assert "configs/deformable_detr_r18_shapes.py" in path.read_text()
+        assert "dropout" not in path.read_text()  # as it was trained
+        alone = write_fine_tune_config(sets / "coco", work_dir=tmp_path / "alone")
+        assert "configs/deformable_detr_r50_refine.py" in alone.read_text()
+
+    def test_weights_of_no_shipped_config_need_one(self, trained, sets, tmp_path):
+        with pytest.raises(InputError, match=r"no shipped config is of these weights; give --model"):
+            write_fine_tune_config(sets / "coco", checkpoint=trained[0] / "epoch_2.pth", work_dir=tmp_path)
+        assert not list(tmp_path.iterdir())
+
+    def test_a_preset_that_is_none(self, sets, tmp_path):
+        with pytest.raises(InputError, match="--preset tiny: it must be one of small, recipe"):
+            write_fine_tune_config(sets / "coco", TINY, work_dir=tmp_path, preset="tiny")
 
 
 class TestBeforeTraining:

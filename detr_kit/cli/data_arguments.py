@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import InputError
 
-_FIELDS = ("model", "images", "checkpoint", "epochs", "batch_size", "image_size", "lr")
+_FIELDS = ("model", "images", "checkpoint", "epochs", "batch_size", "image_size", "lr", "preset")
 _INSTEAD = {
     "checkpoint": "--cfg-options load_from=FILE",
     "epochs": "--cfg-options train_cfg.max_epochs=N",
@@ -21,15 +21,24 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--data", metavar="PATH", help="COCO JSON, Pascal VOC or YOLO: a folder, a JSON file or a data.yaml"
     )
-    group.add_argument("--model", metavar="CONFIG", help="the config to start from (deformable_detr_r50)")
+    group.add_argument(
+        "--model",
+        metavar="CONFIG",
+        help="the config to start from (the checkpoint's; without one deformable_detr_r50_refine)",
+    )
     group.add_argument(
         "--images", metavar="DIR", help="the pictures, where they are not beside the annotations"
     )
     group.add_argument("--checkpoint", metavar="FILE", help="weights to start from, of any known format")
-    group.add_argument("--epochs", type=int, metavar="N", help="(50)")
-    group.add_argument("--batch-size", type=int, metavar="N", help="pictures in a step (the model's)")
+    group.add_argument("--epochs", type=int, metavar="N", help="(the preset's)")
+    group.add_argument("--batch-size", type=int, metavar="N", help="pictures in a step (the preset's)")
     group.add_argument("--image-size", type=int, metavar="N", help="short side in pixels (the model's)")
     group.add_argument("--lr", type=float, help="learning rate (the model's)")
+    group.add_argument(
+        "--preset",
+        choices=("small", "recipe"),
+        help="for small sets or the model's recipe (by the number of pictures)",
+    )
 
 
 def data_arguments(options: argparse.Namespace) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from mmengine.hooks import CheckpointHook as MMEngineCheckpointHook
 from ..errors import InputError
 from ..registry import HOOKS
 from .atomic_file import remove_partial_files, whole_file
+from .earlier_run import set_aside
 
 PREEMPTED = "preempted.pth"
 _MARKER = "last_checkpoint"
@@ -28,6 +30,7 @@ class CheckpointHook(MMEngineCheckpointHook):
     def before_train(self, runner: Any) -> None:
         """Clear away what a killed process left half written."""
         super().before_train(runner)
+        self._directory_is_ours = runner._resume
         if is_main_process():
             remove_partial_files(self.out_dir)
         accumulated = runner.optim_wrapper.accumulative_counts
@@ -40,15 +43,21 @@ class CheckpointHook(MMEngineCheckpointHook):
                 "collected are not saved. Save by epoch, or change one of the three"
             )
 
+    def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
+        """Not before there is something to save: a run that was started by mistake changes nothing."""
+        if not self._directory_is_ours and is_main_process() and (aside := set_aside(runner.work_dir)):
+            runner.logger.warning(f"the checkpoints of an earlier run are in {aside} now")
+        self._directory_is_ours = True
+
     def _save_checkpoint_with_step(self, runner: Any, step: int, meta: dict) -> None:
         """The new checkpoint, then the marker, and only then the old ones go."""
         outdated: list[int] = []
         if self.max_keep_ckpts > 0:
-            if step not in self.keep_ckpt_ids:
-                self.keep_ckpt_ids.append(step)
-            while len(self.keep_ckpt_ids) > self.max_keep_ckpts:
-                outdated.append(self.keep_ckpt_ids.popleft())
-            runner.message_hub.update_info("keep_ckpt_ids", list(self.keep_ckpt_ids))
+            # mmengine's deque has a largest length: what is appended to a full one drops its first id unseen.
+            kept = [*(old for old in self.keep_ckpt_ids if old != step), step]
+            outdated, kept = kept[: -self.max_keep_ckpts], kept[-self.max_keep_ckpts :]
+            self.keep_ckpt_ids = deque(kept, self.max_keep_ckpts)
+            runner.message_hub.update_info("keep_ckpt_ids", kept)
         name = self.filename_tmpl.format(step)
         self.last_ckpt = str(Path(self.out_dir) / name)
         runner.message_hub.update_info("last_ckpt", self.last_ckpt)

@@ -15,6 +15,7 @@ from ..errors import InputError
 from .atomic_file import whole_file
 
 _DTYPES = {"bf16": "bfloat16", "fp16": "float16"}
+EMA_HOOK = dict(type="EMAHook", ema_type="MomentumAnnealingEMA", momentum=0.0002)
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ class Features:
         if self.warmup:
             config.param_scheduler = [_warmup(self.warmup), *_without_warmup(config.param_scheduler)]
         if self.ema:
-            _add_hook(config, dict(type="EMAHook", ema_type="MomentumAnnealingEMA", momentum=0.0002))
+            _add_hook(config, EMA_HOOK)
         if self.early_stop:
             _add_hook(config, dict(type="EarlyStoppingHook", monitor="coco/AP", patience=self.early_stop))
         if self.wandb:

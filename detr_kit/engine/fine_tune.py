@@ -14,15 +14,18 @@ from mmengine.runner import Runner
 
 from ..check.annotation_table import annotation_table
 from ..check.list_findings import objects_per_image
-from ..checkpoints import checkpoint_path, read_checkpoint
-from ..config import find_config, read_config
+from ..checkpoints import CheckpointFile, checkpoint_path, detect_format, read_checkpoint, strip_wrapper
+from ..checkpoints.architecture import Architecture
+from ..config import config_names, find_config, read_config
 from ..data.formats import SPLITS, Content, DataSource, find_data, hold_out
 from ..errors import InputError
-from .features import Features
+from .features import EMA_HOOK, Features
 from .fine_tune_config import FineTuning, config_text
+from .fine_tune_preset import choose_preset
 from .run import train
 
-EPOCHS = 50
+# Trained where neither a model nor weights to start from are named: see docs/training.md, "Presets".
+MODEL = "deformable_detr_r50_refine"
 HELD_OUT = 0.2
 
 
@@ -73,15 +76,45 @@ def _work_dir(data: str | Path, model: str, work_dir: str | Path | None) -> Path
     return Path(work_dir or f"work_dirs/{Path(model).stem}_{_stem(Path(data))}").absolute()
 
 
+def _read(checkpoint: str | Path) -> CheckpointFile:
+    if not checkpoint_path(checkpoint).exists():
+        raise InputError(f"--checkpoint {checkpoint}: no such file")
+    return read_checkpoint(checkpoint)
+
+
+def _model_of(checkpoint: str | Path | None) -> str:
+    """The shipped config that weights were trained with, as far as they tell."""
+    if checkpoint is None:
+        return MODEL
+    file = _read(checkpoint)
+    try:
+        found = detect_format(strip_wrapper(file.state_dict)).architecture
+    except InputError as error:
+        raise InputError(f"--checkpoint {checkpoint}: {error}") from error
+    dilation = "_dc5" * bool(file.metadata.get("dilation"))  # which leaves no trace in weights
+    named = file.metadata.get("config")
+    name = str(named or found.config_name + dilation)
+    if name not in config_names() or not (named or _is_of(found, read_config(name).model.network)):
+        raise InputError(f"--checkpoint {checkpoint}: no shipped config is of these weights; give --model")
+    return name
+
+
+def _is_of(found: Architecture, network: Config) -> bool:
+    """Whether a config's network has the sizes that weights show."""
+    sizes = ("embed_dims", "ffn_dims", "num_encoder_layers", "num_decoder_layers")
+    same_transformer = all(getattr(found, size) == network.transformer[size] for size in sizes)
+    return found.depth == network.backbone.depth and same_transformer
+
+
 def _config_file(arguments: Mapping[str, Any]) -> Path:
     """Where `write_fine_tune_config` would write: a run that is resumed has its config there."""
-    model = arguments.get("model") or "deformable_detr_r50"
+    model = arguments.get("model") or _model_of(arguments.get("checkpoint"))
     return _work_dir(arguments["data"], model, arguments.get("work_dir")) / "config.py"
 
 
 def write_fine_tune_config(
     data: str | Path,
-    model: str = "deformable_detr_r50",
+    model: str | None = None,
     *,
     work_dir: str | Path | None = None,
     images: str | Path | None = None,
@@ -90,16 +123,19 @@ def write_fine_tune_config(
     batch_size: int | None = None,
     image_size: int | None = None,
     lr: float | None = None,
+    preset: str | None = None,
 ) -> Path:
     """Write a config for a data set into the work directory, and print it.
 
     Args:
         data: COCO, Pascal VOC or YOLO files, as `find_data` takes them; images: the folder of the pictures,
             where it is not beside the annotations.
-        model: the config to start from, by name or path.
+        model: the config to start from, by name or path; by default that of the checkpoint, or without one
+            `deformable_detr_r50_refine`.
         work_dir: `work_dirs/MODEL_DATA` by default.
         checkpoint: weights to start from, of any known format.
-        epochs, batch_size, lr: instead of 50, the model's and the model's.
+        epochs, batch_size, lr: instead of the preset's or the model's.
+        preset: "small" or "recipe"; by default as many training pictures as there are decide.
         image_size: the short side in pixels at which the network sees the pictures; the model's otherwise.
 
     Returns:
@@ -116,13 +152,16 @@ def write_fine_tune_config(
     ):
         if value is not None and value <= 0:
             raise InputError(f"--{name} {value}: it must be larger than 0")
-    if checkpoint is not None and not checkpoint_path(checkpoint).exists():
-        raise InputError(f"--checkpoint {checkpoint}: no such file")
     if checkpoint is not None:
-        read_checkpoint(checkpoint)  # a file that is none is refused before anything is written
+        _read(checkpoint)  # a file that is none is refused before anything is written
+    model = model or _model_of(checkpoint)
     base, source = read_config(model), find_data(data, images)
     folder = _work_dir(source.path, model, work_dir)
     parts, told = _parts(source, folder / "data")
+    num_images = len(parts["train"].data["images"])
+    chosen = choose_preset(preset, num_images)
+    told.append(f"{num_images} pictures to train on: preset {chosen.name}")
+    batch_size = min(batch_size or chosen.batch_size or base.train_dataloader.batch_size, num_images)
     settings = FineTuning(
         command=f"detr-kit train --data {data} --model {model}",
         told=told,
@@ -134,12 +173,15 @@ def write_fine_tune_config(
         class_names=_class_names(parts, source),
         num_queries=_num_queries(parts["train"], base),
         most_objects=_most_objects(parts["train"]),
-        num_images=len(parts["train"].data["images"]),
+        num_images=num_images,
         checkpoint=None if checkpoint is None else checkpoint_path(checkpoint).absolute(),
-        epochs=epochs or EPOCHS,
-        batch_size=min(batch_size or base.train_dataloader.batch_size, len(parts["train"].data["images"])),
+        epochs=epochs or chosen.epochs(num_images, batch_size),
+        batch_size=batch_size,
         image_size=image_size or _size_of_test_alone(base),
         lr=lr,
+        # Weights that were trained with dropout go on with it.
+        dropout=chosen.dropout if checkpoint is None else None,
+        hooks=_with_ema(base) if chosen.ema else None,
     )
     path = folder / "config.py"
     _write_config(path, config_text(settings))  # first: it refuses to take the place of another run
@@ -211,6 +253,12 @@ def _num_queries(part: _Part, base: Config) -> int:
     own = int(base.model.network.num_queries)
     most = _most_objects(part)
     return own if most <= own else -(-3 * most // 20) * 10
+
+
+def _with_ema(base: Config) -> list[dict[str, Any]]:
+    """The base's hooks and the moving average."""
+    own = [dict(hook) for hook in base.get("custom_hooks") or []]
+    return own if any(hook["type"] == EMA_HOOK["type"] for hook in own) else [*own, EMA_HOOK]
 
 
 def _size_of_test_alone(base: Config) -> int | None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..data.formats import SPLITS
 
@@ -23,7 +24,8 @@ class FineTuning:
         data_root: the folder of all pictures; images: of each split's; annotations: the file of each split.
         class_names: in the order of their labels; num_queries, most_objects: of the network, of a picture.
         num_images: to train on.
-        checkpoint: to start from; image_size: short side in pixels; lr: None for the base's.
+        checkpoint: to start from; image_size: short side in pixels; lr, dropout,
+        hooks: None for the base's.
     """
 
     command: str
@@ -42,6 +44,8 @@ class FineTuning:
     batch_size: int
     image_size: int | None
     lr: float | None
+    dropout: float | None
+    hooks: list[dict[str, Any]] | None
 
 
 def config_text(settings: FineTuning) -> str:
@@ -66,6 +70,7 @@ def config_text(settings: FineTuning) -> str:
         "    network=dict(",
         f"        num_classes={len(s.class_names)},  # {_names(s.class_names)}",
         f"        num_queries={s.num_queries},  # a training picture has up to {s.most_objects} objects",
+        *([f"        transformer=dict(dropout={s.dropout!r}),"] if s.dropout is not None else []),
         "    )",
         ")",
         "",
@@ -77,8 +82,23 @@ def config_text(settings: FineTuning) -> str:
         f'    dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end={warm_up}),',
         f'    dict(type="MultiStepLR", milestones=[{milestone}], gamma=0.1, by_epoch=True),',
         "]",
+        *_hooks(s.hooks),
     ]
     return "\n".join(parts) + "\n"
+
+
+def _hooks(hooks: list[dict[str, Any]] | None) -> list[str]:
+    if hooks is None:
+        return []
+    return ["custom_hooks = [", *(f"    {_dict(hook)}," for hook in hooks), "]"]
+
+
+def _dict(settings: Mapping[str, Any]) -> str:
+    return f"dict({', '.join(f'{key}={_value(value)}' for key, value in settings.items())})"
+
+
+def _value(value: object) -> str:
+    return _text(value) if isinstance(value, str) else repr(value)
 
 
 def _transforms(image_size: int | None) -> list[str]:

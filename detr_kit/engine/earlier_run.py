@@ -1,0 +1,24 @@
+"""A run that starts anew in the directory of an earlier one does not write over its checkpoints."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+
+def set_aside(work_dir: str | Path) -> Path | None:
+    """Move the checkpoints of an earlier run into a folder of their own, `WORK_DIR/earlier_DATE_TIME`.
+
+    Returns:
+        That folder; None where there are none.
+    """
+    folder = Path(work_dir)
+    checkpoints = sorted(folder.glob("*.pth"), key=lambda path: path.stat().st_mtime)
+    if not checkpoints:
+        return None
+    aside = folder / time.strftime("earlier_%Y%m%d_%H%M%S", time.localtime(checkpoints[-1].stat().st_mtime))
+    aside.mkdir(exist_ok=True)
+    for path in [*checkpoints, folder / "last_checkpoint"]:
+        if path.exists():
+            path.rename(aside / path.name)
+    return aside
