@@ -27,6 +27,8 @@ class CheckpointHook(MMEngineCheckpointHook):
         kwargs: of mmengine's hook: interval, by_epoch, max_keep_ckpts, save_best, ….
     """
 
+    keep_ckpt_ids: deque[int]
+
     def before_train(self, runner: Any) -> None:
         """Clear away what a killed process left half written."""
         super().before_train(runner)
