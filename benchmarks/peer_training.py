@@ -226,7 +226,7 @@ def one_step(
     loss.backward()
     nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], 0.1)
     adam.step()
-    return time.perf_counter() - begin, float(loss)
+    return time.perf_counter() - begin, float(loss.detach())
 
 
 def write(arguments: argparse.Namespace, results: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -46,6 +47,8 @@ class Detector(Predictor):
         class_names: the classes, for a checkpoint that does not name them.
         half: "bf16" or "fp16" runs the network in half precision; boxes and scores stay float32.
         compile: compile the network with torch.compile; the first image of a shape then takes long.
+        nms_iou_threshold: leave out detections that overlap a better one of their class by more than this
+            IoU; by default as the model says.
 
     Attributes:
         network: the network, in evaluation mode.
@@ -65,6 +68,7 @@ class Detector(Predictor):
         *,
         half: str | None = None,
         compile: bool = False,
+        nms_iou_threshold: float | None = None,
     ) -> None:
         if half not in (None, *HALF):
             raise InputError(f"Detector: half={half!r}; it must be 'bf16', 'fp16' or None")
@@ -81,6 +85,9 @@ class Detector(Predictor):
         except InputError as error:
             raise InputError(f"checkpoint {checkpoint}: {error}") from error
         load_state(network, file, str(checkpoint), strict=True)
+        if nms_iou_threshold is not None:
+            config = copy.deepcopy(config)  # it may be the caller's
+            config.model.postprocessor.nms_iou_threshold = nms_iou_threshold
         self.config = config
         self.network = network.eval().to(self.device, self.dtype)
         self._run = torch.compile(self.network) if compile else self.network

@@ -141,6 +141,7 @@ class TestPresets:
         assert config.model.network.transformer.dropout == 0.0
         assert [hook["type"] for hook in config.custom_hooks] == ["CurveHook", "EMAHook"]
         assert config.train_cfg.max_epochs == 300  # of 10 pictures
+        assert config.model.postprocessor.nms_iou_threshold == 0.7
         assert "# 10 pictures to train on: preset small" in (tmp_path / "config.py").read_text()
 
     def test_the_recipe_stays_where_it_is_asked_for(self, sets, tmp_path):
@@ -149,6 +150,7 @@ class TestPresets:
         assert config.train_dataloader.batch_size == own.train_dataloader.batch_size
         assert config.model.network.transformer == own.model.network.transformer
         assert config.custom_hooks == own.custom_hooks
+        assert config.model.postprocessor == own.model.postprocessor
         assert config.train_cfg.max_epochs == 50
 
     def test_what_is_given_wins(self, sets, tmp_path):
@@ -169,7 +171,7 @@ class TestPresets:
         assert "configs/deformable_detr_r18_shapes.py" in path.read_text()
         assert "dropout" not in path.read_text()  # as it was trained
         alone = write_fine_tune_config(sets / "coco", work_dir=tmp_path / "alone")
-        assert "configs/deformable_detr_r50_refine.py" in alone.read_text()
+        assert "configs/deformable_detr_r50_two_stage.py" in alone.read_text()
 
     def test_weights_of_no_shipped_config_need_one(self, trained, sets, tmp_path):
         with pytest.raises(InputError, match=r"no shipped config is of these weights; give --model"):

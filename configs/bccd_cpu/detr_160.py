@@ -1,4 +1,4 @@
-# DETR beside refine_160.py: the same pictures, steps and schedule, its own learning rate and loss.
+# DETR beside deformable_detr_160.py: the same pictures, steps and schedule, its own learning rate and loss.
 _base_ = "../detr_r50.py"
 
 data_root = "data/bccd"

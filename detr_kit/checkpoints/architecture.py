@@ -44,8 +44,11 @@ class Architecture:
 
     @property
     def config_name(self) -> str:
-        """The nearest shipped config. Dilation leaves no trace in weights: DC5 needs to be named."""
-        name = f"{self.kind}_r{self.depth or 50}"
+        """The nearest shipped config. Dilation leaves no trace in weights: DC5 needs to be named.
+
+        A backbone that is no complete ResNet is left out, which is the name of no config.
+        """
+        name = f"{self.kind}_r{self.depth}" if self.depth else self.kind
         if self.kind == "deformable_detr":
             name += "_two_stage" if self.two_stage else "_refine" if self.refine else ""
             name += "_single_scale" if self.num_levels == 1 else ""

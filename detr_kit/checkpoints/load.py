@@ -44,9 +44,8 @@ class LoadReport:
 
     def __str__(self) -> str:
         """A table for the terminal."""
-        table = Table(
-            title=f"{self.path}\n{self.format} checkpoint of {self.format.architecture.config_name}"
-        )
+        title = f"{self.path}\n{self.format} checkpoint of {self.format.architecture.config_name}"
+        table = Table()
         table.add_column("tensors")
         table.add_column("count", justify="right")
         table.add_column("which")
@@ -63,7 +62,7 @@ class LoadReport:
                 table.add_row(name, str(len(keys)), shown)
         console = Console(file=io.StringIO(), width=110)
         console.print(table)
-        return console.file.getvalue().rstrip()  # type: ignore[attr-defined]
+        return title + "\n" + console.file.getvalue().rstrip()  # type: ignore[attr-defined]
 
 
 def load_checkpoint(

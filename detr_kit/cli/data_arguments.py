@@ -24,7 +24,7 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--model",
         metavar="CONFIG",
-        help="the config to start from (the checkpoint's; without one deformable_detr_r50_refine)",
+        help="the config to start from (the checkpoint's; without one deformable_detr_r50_two_stage)",
     )
     group.add_argument(
         "--images", metavar="DIR", help="the pictures, where they are not beside the annotations"

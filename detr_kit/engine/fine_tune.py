@@ -25,7 +25,7 @@ from .fine_tune_preset import choose_preset
 from .run import train
 
 # Trained where neither a model nor weights to start from are named: see docs/training.md, "Presets".
-MODEL = "deformable_detr_r50_refine"
+MODEL = "deformable_detr_r50_two_stage"
 HELD_OUT = 0.2
 
 
@@ -131,7 +131,7 @@ def write_fine_tune_config(
         data: COCO, Pascal VOC or YOLO files, as `find_data` takes them; images: the folder of the pictures,
             where it is not beside the annotations.
         model: the config to start from, by name or path; by default that of the checkpoint, or without one
-            `deformable_detr_r50_refine`.
+            `deformable_detr_r50_two_stage`.
         work_dir: `work_dirs/MODEL_DATA` by default.
         checkpoint: weights to start from, of any known format.
         epochs, batch_size, lr: instead of the preset's or the model's.
@@ -181,6 +181,7 @@ def write_fine_tune_config(
         lr=lr,
         # Weights that were trained with dropout go on with it.
         dropout=chosen.dropout if checkpoint is None else None,
+        nms_iou_threshold=chosen.nms_iou_threshold,
         hooks=_with_ema(base) if chosen.ema else None,
     )
     path = folder / "config.py"

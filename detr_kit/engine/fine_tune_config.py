@@ -25,7 +25,7 @@ class FineTuning:
         class_names: in the order of their labels; num_queries, most_objects: of the network, of a picture.
         num_images: to train on.
         checkpoint: to start from; image_size: short side in pixels; lr, dropout,
-        hooks: None for the base's.
+        nms_iou_threshold, hooks: None for the base's.
     """
 
     command: str
@@ -45,6 +45,7 @@ class FineTuning:
     image_size: int | None
     lr: float | None
     dropout: float | None
+    nms_iou_threshold: float | None
     hooks: list[dict[str, Any]] | None
 
 
@@ -71,7 +72,8 @@ def config_text(settings: FineTuning) -> str:
         f"        num_classes={len(s.class_names)},  # {_names(s.class_names)}",
         f"        num_queries={s.num_queries},  # a training picture has up to {s.most_objects} objects",
         *([f"        transformer=dict(dropout={s.dropout!r}),"] if s.dropout is not None else []),
-        "    )",
+        "    ),",
+        *_postprocessor(s.nms_iou_threshold),
         ")",
         "",
         *_transforms(s.image_size),
@@ -99,6 +101,12 @@ def _dict(settings: Mapping[str, Any]) -> str:
 
 def _value(value: object) -> str:
     return _text(value) if isinstance(value, str) else repr(value)
+
+
+def _postprocessor(nms_iou_threshold: float | None) -> list[str]:
+    if nms_iou_threshold is None:
+        return []
+    return [f"    postprocessor=dict(nms_iou_threshold={nms_iou_threshold!r}),  # None: keep duplicates"]
 
 
 def _transforms(image_size: int | None) -> list[str]:

@@ -24,6 +24,7 @@ class Preset:
         least_steps: epochs are added to the usual 50 until the run has so many steps.
         dropout: of the transformer.
         ema: train with a moving average of the weights.
+        nms_iou_threshold: duplicates beyond it are left out of the detections.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Preset:
     least_steps: int = 0
     dropout: float | None = None
     ema: bool = False
+    nms_iou_threshold: float | None = None
 
     def epochs(self, num_images: int, batch_size: int) -> int:
         """Enough for the least number of steps, within reason."""
@@ -40,7 +42,15 @@ class Preset:
 
 
 PRESETS = (
-    Preset("small", most_images=2000, batch_size=2, least_steps=5000, dropout=0.0, ema=True),
+    Preset(
+        "small",
+        most_images=2000,
+        batch_size=2,
+        least_steps=5000,
+        dropout=0.0,
+        ema=True,
+        nms_iou_threshold=0.7,
+    ),
     Preset("recipe"),
 )
 

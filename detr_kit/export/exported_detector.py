@@ -111,6 +111,8 @@ class ExportedDetector(Predictor):
         if not self.metadata.postprocess:
             return self.postprocessor(DetectorOutput(outputs[0], outputs[1], []), original_sizes)
         return [
-            Prediction(s, c, b * b.new_tensor([width, height, width, height]))
+            self.postprocessor.without_duplicates(
+                Prediction(s, c, b * b.new_tensor([width, height, width, height]))
+            )
             for s, c, b, (height, width) in zip(*outputs, original_sizes, strict=True)
         ]

@@ -188,8 +188,10 @@ def _output_drift(
 ) -> dict[str, Drift]:
     if exported.metadata.postprocess:
         # By rank: sorted scores can be compared without saying which box is which.
-        pairs = [(a.scores, b.scores) for a, b in zip(ours, theirs, strict=True)]
-        return {"scores": Drift.of(pairs)}
+        scores = [(a.scores, b.scores) for a, b in zip(ours, theirs, strict=True)]
+        # Without duplicates one side may have fewer.
+        counts = [min(len(a), len(b)) for a, b in scores]
+        return {"scores": Drift.of([(a[:n], b[:n]) for (a, b), n in zip(scores, counts, strict=True)])}
     logits, boxes = [], []
     for file in images.images[:8]:
         inputs = _inputs(exported, read_image(file, apply_orientation=True))

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torchvision.ops import box_convert
+from torchvision.ops import batched_nms, box_convert
 
+from ..errors import InputError
 from ..registry import MODELS
 from ..structures import DetectorOutput, Prediction
 
@@ -20,7 +21,23 @@ def to_pixels(boxes: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 class Postprocessor(ABC):
-    """Chooses detections, then brings their boxes to pixels."""
+    """Chooses detections, then brings their boxes to pixels.
+
+    Args:
+        nms_iou_threshold: leave out detections that overlap a better one of the same class by more than this
+            IoU; None keeps them all, as the papers do. A fully trained DETR finds each object once, one that
+            was trained briefly several times (docs/training.md, "Presets").
+
+    Raises:
+        InputError: a threshold outside (0, 1].
+    """
+
+    def __init__(self, nms_iou_threshold: float | None = None) -> None:
+        if nms_iou_threshold is not None and not 0 < nms_iou_threshold <= 1:
+            raise InputError(
+                f"{type(self).__name__}: nms_iou_threshold={nms_iou_threshold}; it must be in (0, 1], or None"
+            )
+        self.nms_iou_threshold = nms_iou_threshold
 
     def __call__(self, output: DetectorOutput, original_sizes: Sequence[tuple[int, int]]) -> list[Prediction]:
         """Detections of each image, best first.
@@ -30,13 +47,23 @@ class Postprocessor(ABC):
             original_sizes: B pairs (height, width) in pixels.
         """
         return [
-            Prediction(scores, labels, to_pixels(boxes, size))
+            self.without_duplicates(Prediction(scores, labels, to_pixels(boxes, size)))
             for scores, labels, boxes, size in zip(*self.select(output), original_sizes, strict=True)
         ]
+
+    def without_duplicates(self, prediction: Prediction) -> Prediction:
+        """What non-maximum suppression leaves, still best first; everything where it is switched off."""
+        if self.nms_iou_threshold is None:
+            return prediction
+        scores, labels, boxes = prediction
+        kept = batched_nms(boxes.float(), scores.float(), labels, self.nms_iou_threshold).sort().values
+        return Prediction(scores[kept], labels[kept], boxes[kept])
 
     @abstractmethod
     def select(self, output: DetectorOutput) -> tuple[Tensor, Tensor, Tensor]:
         """The K best of each image, best first, as tensors of the batch: what an exported graph ends with.
+
+        Duplicates are among them.
 
         Returns:
             scores (B, K), labels (B, K) int64, boxes (B, K, 4) cxcywh normalised to each image.
@@ -60,9 +87,11 @@ class SigmoidPostprocessor(Postprocessor):
 
     Args:
         max_detections: pairs to keep an image.
+        nms_iou_threshold: see Postprocessor.
     """
 
-    def __init__(self, max_detections: int = 100) -> None:
+    def __init__(self, max_detections: int = 100, nms_iou_threshold: float | None = None) -> None:
+        super().__init__(nms_iou_threshold)
         self.max_detections = max_detections
 
     def select(self, output: DetectorOutput) -> tuple[Tensor, Tensor, Tensor]:

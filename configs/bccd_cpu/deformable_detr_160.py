@@ -1,8 +1,8 @@
-# Blood cells on two CPU cores, first part: 160 pixels, 10 minutes on one core with --amp. What came out of it:
-# docs/model_zoo.md. The other variants: --cfg-options model.network.refine=False, or model.network.two_stage=True
+# Blood cells at a size that a CPU core trains in ten minutes (with --amp), to compare the variants:
+# --cfg-options model.network.refine=True, and model.network.two_stage=True with it. Results: docs/model_zoo.md.
 _base_ = "../deformable_detr_r50_bccd.py"
 
-model = dict(network=dict(refine=True, transformer=dict(dropout=0.0)))
+model = dict(network=dict(transformer=dict(dropout=0.0)))
 
 _test_transforms = [dict(type="ResizeShortestSide", sizes=[160], max_size=320)]
 train_dataloader = dict(
