@@ -72,6 +72,18 @@ class TestDetector:
             torch.as_tensor(theirs.boxes), torch.as_tensor(ours.boxes), atol=0.01, rtol=0
         )
 
+    def test_the_export_says_that_its_file_holds_duplicates(self, trained, tmp_path, capsys):
+        pytest.importorskip("onnxruntime")
+        content = torch.load(trained[0] / "epoch_2.pth", weights_only=True)
+        content["meta"]["recipe"]["postprocessor"]["nms_iou_threshold"] = 0.7
+        torch.save(content, tmp_path / "small.pth")
+        command = ["export", "--checkpoint", str(tmp_path / "small.pth"), "--format", "onnx", "--out"]
+        main([*command, str(tmp_path / "m.onnx"), "--limit", "2"])
+        assert (
+            "another program has to (non-maximum suppression within a class, IoU 0.7)"
+            in capsys.readouterr().out
+        )
+
     def test_on_the_command_line(self, shapes, tmp_path, capsys):
         picture = str(next((shapes / "val").glob("*.png")))
         command = [

@@ -66,6 +66,11 @@ def _verdict(found: Verification) -> list[str]:
         )
     else:
         lines.append("layers: this format does not show them; export the same to torch-export to look inside")
+    if found.nms_iou_threshold is not None:
+        lines.append(
+            "duplicates are in the file's outputs: ExportedDetector leaves them out, another program has to "
+            f"(non-maximum suppression within a class, IoU {found.nms_iou_threshold:g})"
+        )
     lines.append(
         "verification passed" if found.passed else f"VERIFICATION FAILED: {'; '.join(found.failures)}"
     )

@@ -64,6 +64,7 @@ class Verification:
         first_layer: the first layer to drift; None where all keep to the limit.
         layers: of all that can be seen in the file.
         failures: why it failed; empty where it passed.
+        nms_iou_threshold: at which ExportedDetector, not the file, leaves duplicates out.
     """
 
     path: str
@@ -79,6 +80,7 @@ class Verification:
     first_layer: LayerDrift | None
     layers: list[LayerDrift]
     failures: list[str]
+    nms_iou_threshold: float | None = None
 
     @property
     def passed(self) -> bool:
@@ -133,6 +135,7 @@ def verify_export(
         first_layer=first,
         layers=drifts,
         failures=_failures(matches, ap, limits),
+        nms_iou_threshold=exported.postprocessor.nms_iou_threshold,
     )
 
 
