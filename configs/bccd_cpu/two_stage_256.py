@@ -1,7 +1,7 @@
 # Blood cells, the best that came out of two CPU cores: --amp --ema, 75 minutes on one of them (docs/model_zoo.md).
 _base_ = "deformable_detr_160.py"
 
-model = dict(network=dict(refine=True, two_stage=True), postprocessor=dict(nms_iou_threshold=0.6))
+model = dict(network=dict(refine=True, two_stage=True), postprocessor=dict(nms_iou_threshold=0.7))
 
 _test_transforms = [dict(type="ResizeShortestSide", sizes=[256], max_size=640)]
 train_dataloader = dict(
