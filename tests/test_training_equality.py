@@ -2,10 +2,10 @@
 
 The plain loop below is the official recipe written out: three parameter groups, global-norm clipping at 0.1,
 AdamW. Both sides compute the same float32 operations; what differs is the order of sums (grouping of the
-parameters inside the optimiser and the norm) and of the operations inside the engine's fused AdamW, which is as
-close to float64 as the plain one (both 6e-7 after three steps). 1e-6 of a step's size, which is the learning
-rate, suffices: AdamW's first steps move each parameter by about lr whatever its gradient, and noise in a
-gradient near zero could turn such a step around, for which 0.2 % of the entries are allowed to differ.
+parameters inside the optimiser and the norm) and of the operations inside the engine's fused AdamW, which is
+as close to float64 as the plain one (both 6e-7 after three steps). 1e-6 of a step's size, which is the
+learning rate, suffices: AdamW's first steps move each parameter by about lr whatever its gradient, and noise
+in a gradient near zero could turn such a step around, for which 0.2 % of the entries are allowed to differ.
 """
 
 import copy
