@@ -231,7 +231,7 @@ def one_step(
 
 def write(arguments: argparse.Namespace, results: dict[str, Any]) -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
-    settings = {key: str(value) for key, value in vars(arguments).items()}
+    settings = {key: str(value) for key, value in vars(arguments).items() if key != "out"}
     machine = {"torch": torch.__version__, "threads": torch.get_num_threads(), "load": os.getloadavg()[0]}
     medians = {side: statistics.median(result["step_seconds"]) for side, result in results.items()}
     summary = {"median_step_seconds": medians, "ratio": medians["transformers"] / medians["ours"]}

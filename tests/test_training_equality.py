@@ -1,11 +1,10 @@
 """Three optimiser steps through the engine move the parameters as a plain loop of the recipe does.
 
 The plain loop below is the official recipe written out: three parameter groups, global-norm clipping at 0.1,
-AdamW. Both sides compute the same float32 operations; what differs is the order of sums (grouping of the
-parameters inside the optimiser and the norm) and of the operations inside the engine's fused AdamW, which is
-as close to float64 as the plain one (both 6e-7 after three steps). 1e-6 of a step's size, which is the
+fused AdamW, as the configs have it. Both sides compute the same float32 operations; what differs is the order
+of sums (grouping of the parameters inside the optimiser and the norm), so 1e-6 of a step's size, which is the
 learning rate, suffices: AdamW's first steps move each parameter by about lr whatever its gradient, and noise
-in a gradient near zero could turn such a step around, for which 0.2 % of the entries are allowed to differ.
+in a gradient near zero could turn such a step around, for which 0.1 % of the entries are allowed to differ.
 """
 
 import copy
@@ -53,6 +52,7 @@ def _plain_loop(network, criterion):
         [{"params": group, "lr": lr} for group, lr in zip(groups, (LR, LR * 0.1, LR * 0.1), strict=True)],
         lr=LR,
         weight_decay=1e-4,
+        fused=True,
     )
     for batch in _batches():
         batch = normalize_batch(batch)
@@ -94,5 +94,5 @@ def test_three_steps(name):
             continue
         assert not torch.equal(ours, before[key]), key
         off = (ours - theirs).abs() > 1e-6 + 1e-2 * LR
-        assert off.float().mean() <= 2e-3, key
+        assert off.float().mean() <= 1e-3, key
         assert (ours - theirs).abs().max() <= 2 * STEPS * LR, key

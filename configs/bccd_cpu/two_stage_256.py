@@ -1,4 +1,4 @@
-# Blood cells, the best that came out of two CPU cores: --amp --ema, 75 minutes on one of them (docs/model_zoo.md).
+# Blood cells, the best that came out of two CPU cores: --amp --ema, 93 minutes on one of them (docs/model_zoo.md).
 _base_ = "deformable_detr_160.py"
 
 model = dict(network=dict(refine=True, two_stage=True), postprocessor=dict(nms_iou_threshold=0.7))

@@ -47,7 +47,8 @@ class CheckpointHook(MMEngineCheckpointHook):
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
         """Not before there is something to save: a run that was started by mistake changes nothing."""
-        if not self._directory_is_ours and is_main_process() and (aside := set_aside(runner.work_dir)):
+        starts_anew = not self._directory_is_ours and is_main_process()
+        if starts_anew and (aside := set_aside(runner.work_dir, _MARKER)):
             runner.logger.warning(f"the checkpoints of an earlier run are in {aside} now")
         self._directory_is_ours = True
 

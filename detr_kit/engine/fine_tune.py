@@ -57,8 +57,7 @@ def fine_tune(
     Raises:
         InputError: as both.
     """
-    config = _config_file(arguments)
-    if resume and config.is_file():
+    if resume and (config := _config_file(arguments)).is_file():
         print(f"going on with {config} as it stands", flush=True)
     else:
         config = write_fine_tune_config(**arguments)
@@ -76,17 +75,18 @@ def _work_dir(data: str | Path, model: str, work_dir: str | Path | None) -> Path
     return Path(work_dir or f"work_dirs/{Path(model).stem}_{_stem(Path(data))}").absolute()
 
 
-def _read(checkpoint: str | Path) -> CheckpointFile:
+def _read(checkpoint: str | Path | None) -> CheckpointFile | None:
+    if checkpoint is None:
+        return None
     if not checkpoint_path(checkpoint).exists():
         raise InputError(f"--checkpoint {checkpoint}: no such file")
     return read_checkpoint(checkpoint)
 
 
-def _model_of(checkpoint: str | Path | None) -> str:
+def _model_of(checkpoint: str | Path | None, file: CheckpointFile | None) -> str:
     """The shipped config that weights were trained with, as far as they tell."""
-    if checkpoint is None:
+    if file is None:
         return MODEL
-    file = _read(checkpoint)
     try:
         found = detect_format(strip_wrapper(file.state_dict)).architecture
     except InputError as error:
@@ -108,7 +108,8 @@ def _is_of(found: Architecture, network: Config) -> bool:
 
 def _config_file(arguments: Mapping[str, Any]) -> Path:
     """Where `write_fine_tune_config` would write: a run that is resumed has its config there."""
-    model = arguments.get("model") or _model_of(arguments.get("checkpoint"))
+    checkpoint = arguments.get("checkpoint")
+    model = arguments.get("model") or _model_of(checkpoint, _read(checkpoint))
     return _work_dir(arguments["data"], model, arguments.get("work_dir")) / "config.py"
 
 
@@ -152,9 +153,8 @@ def write_fine_tune_config(
     ):
         if value is not None and value <= 0:
             raise InputError(f"--{name} {value}: it must be larger than 0")
-    if checkpoint is not None:
-        _read(checkpoint)  # a file that is none is refused before anything is written
-    model = model or _model_of(checkpoint)
+    file = _read(checkpoint)  # one that is none is refused before anything is written
+    model = model or _model_of(checkpoint, file)
     base, source = read_config(model), find_data(data, images)
     folder = _work_dir(source.path, model, work_dir)
     parts, told = _parts(source, folder / "data")
