@@ -2,38 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from .annotation_table import AnnotationTable
+from ..data.annotation_table import FAULTS, AnnotationTable
 from .finding import ERROR, NUM_EXAMPLES, WARNING, Example, Finding, finding
 
 _EDGE = 1.0  # pixels that a box may reach over the edge by rounding
 
 
-def box_findings(table: AnnotationTable) -> Iterator[Finding]:
-    """Each kind of fault that some box of the table has; a box is reported under its worst one alone."""
-    finite = np.isfinite(table.xywh).all(axis=1)
-    negative = finite & (table.xywh[:, 2:] < 0).any(axis=1)
-    empty = finite & ~negative & (table.xywh[:, 2:] == 0).any(axis=1)
-    sound = finite & ~negative & ~empty
-    normalised = sound & _normalised(table)
-    sound &= ~normalised
-    outside, over = _beyond(table, sound)
-    corners = sound if _look_like_corners(table, sound, outside | over) else np.zeros_like(sound)
-    yield from _found(table, "box-malformed", ~table.is_box)
-    yield from _found(table, "box-nan", table.is_box & ~finite)
-    yield from _found(table, "box-negative", negative)
-    yield from _found(table, "box-zero-area", empty)
+def box_findings(table: AnnotationTable, verdict: str) -> Iterator[Finding]:
+    """Each kind of fault that some annotation of the table has; one is reported under its worst alone.
+
+    Args:
+        verdict: on annotations that have to be left out, as many as there are.
+    """
+    outside = table.with_fault("box-outside")
+    normalised = (table.faults == 0) & _normalised(table)
+    sound = (table.faults == 0) & ~normalised
+    over = sound & table.has_size & _over_edge(table)
+    corners = np.zeros_like(sound)
+    if _look_like_corners(table, sound | outside, outside | over):
+        corners = sound | outside
+    for name, (field, _) in FAULTS.items():
+        if name:
+            yield from _found(table, name, table.with_fault(name) & ~corners, verdict, field)
     # A few could be tiny boxes in a corner; a tenth of the set could not.
     many = normalised.sum() >= 0.1 * max(len(normalised), 1)
     yield from _found(table, "boxes-normalised", normalised, ERROR if many else WARNING)
     yield from _found(table, "boxes-xyxy", corners)
-    yield from _found(table, "box-outside", outside & ~corners)
     yield from _found(table, "box-over-edge", over & ~corners)
     yield from _found(table, "boxes-twice", _repeated(table, sound))
+    yield from _found(table, "boxes-from-segmentation", table.from_segmentation, field="segmentation")
+    yield from _found(table, "areas-replaced", table.area_replaced & (table.faults == 0), field="area")
 
 
 def example(table: AnnotationTable, index: int, value: Any = None) -> Example:
@@ -50,10 +53,22 @@ def example(table: AnnotationTable, index: int, value: Any = None) -> Example:
     return Example(where, name, shown + size, owner if owner >= 0 else None, index)
 
 
-def _found(table: AnnotationTable, name: str, mask: np.ndarray, verdict: str = "") -> Iterable[Finding]:
+def _found(
+    table: AnnotationTable, name: str, mask: np.ndarray, verdict: str = "", field: str = "bbox"
+) -> Iterable[Finding]:
+    """The annotations of a mask, shown by the field that is in question."""
     indices = np.flatnonzero(mask)
     if len(indices):
-        yield finding(name, [example(table, i) for i in indices[:NUM_EXAMPLES]], len(indices), verdict)
+        examples = [example(table, i, _value(table.annotations[i], field)) for i in indices[:NUM_EXAMPLES]]
+        yield finding(name, examples, len(indices), verdict)
+
+
+def _value(annotation: Mapping[str, Any], field: str) -> str | None:
+    """What a field says; None for a box, which an example shows by itself."""
+    if field not in annotation:
+        return f"no {field!r}"
+    value = annotation[field]
+    return None if field == "bbox" else f"{field}={repr(value) if isinstance(value, str) else value}"[:80]
 
 
 def _short(box: Any) -> str:
@@ -70,13 +85,10 @@ def _normalised(table: AnnotationTable) -> np.ndarray:
     return inside & ~whole & ~small_picture
 
 
-def _beyond(table: AnnotationTable, sound: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Boxes wholly outside their picture, and others that reach over its edge."""
+def _over_edge(table: AnnotationTable) -> np.ndarray:
+    """(A,) boxes that reach over their picture's edge."""
     start, end = table.xywh[:, :2], table.xywh[:, :2] + table.xywh[:, 2:]
-    checked = sound & table.has_size
-    outside = checked & ((end <= 0) | (start >= table.canvas)).any(axis=1)
-    over = checked & ~outside & ((start < -_EDGE) | (end > table.canvas + _EDGE)).any(axis=1)
-    return outside, over
+    return ((start < -_EDGE) | (end > table.canvas + _EDGE)).any(axis=1)
 
 
 def _look_like_corners(table: AnnotationTable, sound: np.ndarray, beyond: np.ndarray) -> bool:

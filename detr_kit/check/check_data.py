@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ..data.annotation_table import MAX_LEFT_OUT, AnnotationTable, annotation_table, too_many
 from ..data.formats import Content, Split
-from .annotation_table import AnnotationTable, annotation_table
 from .box_findings import box_findings
-from .finding import VERDICTS, Example, Finding, finding
+from .finding import ERROR, VERDICTS, WARNING, Example, Finding, finding
 from .image_findings import ImageFacts, examine_images, image_findings, image_paths, missing_images
 from .list_findings import list_findings
 from .report import Report, SplitReport
+from .split_findings import different_classes, overlaps
 from .statistics import describe
 
 
@@ -26,6 +26,8 @@ def check_data(
     num_queries: int | None = None,
     read_images: bool | int = True,
     progress: Console | None = None,
+    max_left_out: float = MAX_LEFT_OUT,
+    name: str = "",
 ) -> Report:
     """Check a data set.
 
@@ -34,7 +36,10 @@ def check_data(
         num_queries: of the network, to hold against the objects per image.
         read_images: True reads every picture; a number that many of each split, evenly spread; False none,
             and then only whether they are there is looked at, where the folder exists.
-        progress: the console for a progress bar, None for none.
+        progress: the console for a progress bar, None for none; a pipe gets none.
+        max_left_out: the share of a split's annotations that may be left out because they cannot be used;
+            0 makes the first of them an error.
+        name: of the set, for the report.
 
     Raises:
         InputError: an annotation file that cannot be read at all.
@@ -43,30 +48,41 @@ def check_data(
     facts: list[dict[int, ImageFacts]] = []
     for split in splits:
         content = split.read()
-        table = annotation_table(str(split.source), content)
+        table = annotation_table(str(split.source), content.data)
         paths = image_paths(table, split.images)
         seen = _read(table, paths, read_images, split.name, progress)
         facts.append(seen)
         _fill_sizes(table, seen)
-        findings = [*list_findings(table, content, num_queries), *box_findings(table)]
+        verdict = ERROR if _too_many(table, content, max_left_out) else WARNING
+        is_trained = split.name in ("train", "all")
+        findings = [*list_findings(table, content, num_queries, verdict, is_trained)]
+        findings += box_findings(table, verdict)
         findings += _pictures(content, table, paths, seen, split.images)
         findings.sort(key=lambda found: VERDICTS.index(found.verdict))
         source = str(split.source)
         reports.append(SplitReport(split.name, source, findings, describe(table), len(seen), table, paths))
-    between = [*_overlaps(reports, facts), *_different_classes(reports)]
-    return Report(reports, between, num_queries)
+    between = [*overlaps(reports, facts), *different_classes(reports)]
+    return Report(reports, between, num_queries, name)
+
+
+def _too_many(table: AnnotationTable, content: Content, max_left_out: float) -> bool:
+    """Whether annotations that are left out, lines that are none among them, are more than a slip."""
+    lines = sum(problem.is_line for problem in content.problems)
+    bad = int((table.faults > 0).sum())
+    return too_many(bad + lines, len(table.annotations) + lines, max_left_out)
 
 
 def _read(
     table: AnnotationTable, paths: list[Path], amount: bool | int, name: str, progress: Console | None
 ) -> dict[int, ImageFacts]:
     count = len(paths) if amount is True else min(int(amount), len(paths))
-    named = [i for i, image in enumerate(table.images) if "file_name" in image]
+    named = [i for i, name in enumerate(table.file_names) if name]
     chosen = [named[i] for i in np.unique(np.linspace(0, len(named) - 1, min(count, len(named))).astype(int))]
     if not chosen:
         return {}
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=progress, disable=progress is None, transient=True) as bar:
+    hidden = progress is None or not progress.is_terminal
+    with Progress(*columns, console=progress, disable=hidden, transient=True) as bar:
         task = bar.add_task(f"{name}: reading pictures", total=len(chosen))
         facts = examine_images([paths[i] for i in chosen], lambda: bar.advance(task))
     return dict(zip(chosen, facts, strict=True))
@@ -93,52 +109,3 @@ def _pictures(
         if broken:
             findings.append(finding("images-unreadable", [Example(p.file, "", p.remedy) for p in broken]))
     return findings
-
-
-def _overlaps(reports: list[SplitReport], facts: list[dict[int, ImageFacts]]) -> list[Finding]:
-    """Pictures that two splits share: by content where they were read, else by their path."""
-    keyed: list[dict[bytes, int]] = []
-    for report, seen in zip(reports, facts, strict=True):
-        keys: dict[bytes, int] = {}
-        for index, path in enumerate(report.paths):
-            digest = seen[index].digest if index in seen else b""
-            keys.setdefault(digest or str(path.absolute()).encode(), index)
-        keyed.append(keys)
-    findings = []
-    for a, b in combinations(range(len(reports)), 2):
-        first, second = reports[a], reports[b]
-        shared = [key for key in keyed[b] if key in keyed[a]]
-        if shared:
-            examples = [
-                Example(
-                    str(second.paths[keyed[b][key]]),
-                    second.name,
-                    f"also in {first.name} as {first.paths[keyed[a][key]].name}",
-                )
-                for key in shared[:3]
-            ]
-            findings.append(finding("overlap", examples, len(shared)))
-    return findings
-
-
-def _different_classes(reports: list[SplitReport]) -> list[Finding]:
-    """Splits whose categories do not say the same."""
-    lists = [
-        sorted(((c.get("id", -1), str(c.get("name"))) for c in r.table.categories), key=str) for r in reports
-    ]
-    examples = [
-        Example(report.source, report.name, f"{_difference(lists[0], classes)} {reports[0].name}")
-        for report, classes in zip(reports[1:], lists[1:], strict=True)
-        if classes != lists[0]
-    ]
-    return [finding("categories-differ", examples)] if examples else []
-
-
-def _difference(first: list, other: list) -> str:
-    more, less = [c for c in other if c not in first], [c for c in first if c not in other]
-    show = "; ".join(
-        f"{word} {', '.join(f'{i} {name}' for i, name in rows[:4])}{', …' if len(rows) > 4 else ''}"
-        for word, rows in (("has", more), ("lacks", less))
-        if rows
-    )
-    return f"{show}, against"

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..categories import UNUSED
+
 ERROR, WARNING, NOTE = "error", "warning", "note"
 VERDICTS = (ERROR, WARNING, NOTE)
 NUM_EXAMPLES = 3
@@ -29,7 +31,8 @@ class Example:
     annotation: int | None = None
 
     def __str__(self) -> str:
-        return ", ".join(part for part in (self.file, self.id) if part) + f": {self.value}"
+        text = ", ".join(part for part in (self.file, self.id) if part) + f": {self.value}"
+        return text.encode("utf-8", "replace").decode()  # names of files may hold what no terminal takes
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,7 @@ CATALOGUE: dict[str, tuple[str, str, str]] = {
         WARNING, "file names that several entries share",
         "merge the entries: each sees only its own boxes, and the others' as background",
     ),
+    "entries-repeated": (NOTE, "entries that repeat an earlier one's id and name", "nothing; one is enough"),
     "images-without-size": (
         NOTE, "entries without width and height", "write them; boxes can then be held against the picture",
     ),
@@ -104,15 +108,41 @@ CATALOGUE: dict[str, tuple[str, str, str]] = {
         "remove them from one of the two: what was trained on cannot measure",
     ),
     # boxes
-    "labels-unreadable": (ERROR, "lines or elements that are no annotations", "correct or remove them"),
-    "box-malformed": (ERROR, "boxes that are not four numbers", "write [x, y, width, height]"),
-    "box-nan": (ERROR, "boxes that are not finite", "correct or remove them"),
-    "box-negative": (
-        ERROR, "boxes of negative width or height",
-        "exchange the corners: the first is left and above the second; or remove them",
+    # Annotations that cannot be used: left out, and an error where they are many (annotation_table.too_many).
+    "labels-unreadable": (
+        WARNING, "lines or elements that are no annotations", "correct or remove them; they are left out",
     ),
-    "box-zero-area": (WARNING, "boxes without area", "remove them; training leaves them out"),
-    "box-outside": (ERROR, "boxes that lie outside their picture", "correct or remove them"),
+    "box-malformed": (
+        WARNING, "boxes that are not four numbers", "write [x, y, width, height]; they are left out",
+    ),
+    "box-nan": (WARNING, "boxes that are not finite", "correct or remove them; they are left out"),
+    "box-negative": (
+        WARNING, "boxes of negative width or height",
+        "exchange the corners: the first is left and above the second; or remove them; they are left out",
+    ),
+    "box-zero-area": (WARNING, "boxes without area", "remove them; they are left out"),
+    "box-outside": (
+        WARNING, "boxes that lie outside their picture", "correct or remove them; they are left out",
+    ),
+    "crowd-malformed": (
+        WARNING, "annotations whose iscrowd says neither yes nor no", "write 0 or 1; they are left out",
+    ),
+    "image-unknown": (
+        WARNING, "annotations of an image that is not listed",
+        "add the image or remove them; they are left out",
+    ),
+    "category-unknown": (
+        WARNING, "annotations of a category that is not listed",
+        "add the category or remove them; they are left out",
+    ),
+    "files-unreadable": (ERROR, "annotation files that cannot be read", "correct or remove them"),
+    "boxes-from-segmentation": (
+        NOTE, "boxes taken from polygons or masks, as there is no bbox",
+        "nothing; each is the box around its polygons or mask",
+    ),
+    "areas-replaced": (
+        NOTE, "areas that are 0 or no number", "nothing; the metric takes the box's width × height instead",
+    ),
     "box-over-edge": (
         WARNING, "boxes that reach over the picture's edge by more than a pixel",
         "nothing, if the edge was drawn over; training clips them",
@@ -128,6 +158,14 @@ CATALOGUE: dict[str, tuple[str, str, str]] = {
     "boxes-twice": (WARNING, "boxes that are there twice", "remove one: training wants both found"),
     # ids and classes
     "field-missing": (ERROR, "entries that lack a field", "write it, or remove the entry"),
+    "ids-malformed": (
+        ERROR, "ids that are no whole numbers, or beyond 64 bits",
+        "number the images and categories 1, 2, 3, …, and their annotations' image_id and category_id alike",
+    ),
+    "image-size-malformed": (
+        ERROR, "widths and heights that are no number of pixels", "correct them, or leave them out",
+    ),
+    "category-name-reserved": (ERROR, f"categories named {UNUSED}, which stands for none", "rename them"),
     "image-ids-twice": (ERROR, "ids that several images share", "number the images 1, 2, 3, …"),
     "category-ids-twice": (ERROR, "ids that several categories share", "number the categories 1, 2, 3, …"),
     "annotation-ids-twice": (
@@ -146,18 +184,30 @@ CATALOGUE: dict[str, tuple[str, str, str]] = {
         NOTE, "category ids with gaps",
         'nothing with labels="contiguous"; labels="category_id" needs as many classes as the largest id + 1',
     ),
-    "image-unknown": (ERROR, "annotations of an image that is not listed", "add the image or remove them"),
-    "category-unknown": (
-        ERROR, "annotations of a category that is not listed", "add the category or remove them",
-    ),
     "category-unused": (
-        WARNING, "categories without a box", "remove them, or add pictures; there is nothing to learn",
+        WARNING, "categories without a box", "remove them, or add pictures: what is never seen is never found",
+    ),
+    "category-unmeasured": (
+        NOTE, "categories without a box in a split that is only measured",
+        "nothing, or add pictures: the AP of these classes cannot be known",
     ),
     "category-named-twice": (WARNING, "names that several categories share", "merge or rename them"),
     "categories-differ": (
-        ERROR, "splits whose classes differ", "give all files the same categories: labels must mean the same",
+        ERROR, "splits with a class that the first split lacks",
+        "rename the class or add it there: what is not trained cannot be found",
+    ),
+    "categories-matched": (
+        NOTE, "splits whose classes are others, or in another order, than the first's",
+        "nothing; classes are matched by their names",
     ),
     # numbers
+    "no-images": (ERROR, "no picture is listed", "look whether the file is complete"),
+    "nothing-to-learn": (
+        ERROR, "no object to learn from",
+        "annotate the pictures, or look where their labels are; crowd regions and difficult objects are not "
+        "trained on",
+    ),
+    "nothing-to-measure": (WARNING, "no object to measure with", "AP cannot be known without one"),
     "too-many-objects": (
         WARNING, "pictures with more objects than the network has queries",
         "raise model.network.num_queries: what exceeds it can never be found",

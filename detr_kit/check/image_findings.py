@@ -13,9 +13,9 @@ from pathlib import Path
 
 from PIL import Image
 
+from ..data.annotation_table import AnnotationTable
 from ..data.image_io import decode_image
 from ..errors import InputError
-from .annotation_table import AnnotationTable
 from .finding import Example, Finding, finding
 
 _ORIENTATION = 0x0112
@@ -40,7 +40,7 @@ class ImageFacts:
 
 def image_paths(table: AnnotationTable, folder: Path) -> list[Path]:
     """The file of each image."""
-    return [folder / str(image.get("file_name", "")) for image in table.images]
+    return [folder / name for name in table.file_names]
 
 
 def examine_image(path: Path) -> ImageFacts:

@@ -9,30 +9,29 @@ from typing import Any
 
 import numpy as np
 
-from ..data.formats import Content
-from .annotation_table import AnnotationTable
-from .box_findings import example
+from ..data.annotation_table import AnnotationTable
+from ..data.file_numbers import whole_numbers
+from ..data.formats import Content, Problem
 from .finding import Example, Finding, finding
 
 _RARE = 100  # how much rarer than the most frequent class is worth a word
-_FIELDS = {
-    "images": ("id", "file_name"),
-    "annotations": ("image_id", "category_id", "bbox"),
-    "categories": ("id", "name"),
-}
 
 
-def list_findings(table: AnnotationTable, content: Content, num_queries: int | None) -> Iterator[Finding]:
+def list_findings(
+    table: AnnotationTable, content: Content, num_queries: int | None, verdict: str, is_trained: bool
+) -> Iterator[Finding]:
     """What is wrong with the lists of a split, boxes apart.
 
     Args:
         num_queries: of the network, to hold against the objects per image; None leaves that out.
+        verdict: on lines that have to be left out, as many as there are.
+        is_trained: whether the split is one to learn from.
     """
-    yield from _reading(content)
-    yield from _fields(table)
+    yield from _reading(content, verdict)
+    yield from _problems(table)
     yield from _ids(table)
-    yield from _references(table)
-    yield from _categories(table)
+    yield from _categories(table, is_trained)
+    yield from _objects(table, is_trained)
     yield from _numbers(table, num_queries)
 
 
@@ -41,32 +40,34 @@ def _if_any(name: str, examples: Sequence[Example]) -> Iterator[Finding]:
         yield finding(name, examples)
 
 
-def _reading(content: Content) -> Iterator[Finding]:
-    unread = [p for p in content.problems if not p.is_image]
-    examples = [Example(p.file, p.place, f"{p.value}: {p.remedy}".lstrip(": ")) for p in unread]
-    yield from _if_any("labels-unreadable", examples)
+def _reading(content: Content, verdict: str) -> Iterator[Finding]:
+    files = [_problem(p) for p in content.problems if not p.is_image and not p.is_line]
+    lines = [_problem(p) for p in content.problems if p.is_line]
+    yield from _if_any("files-unreadable", files)
+    if lines:
+        yield finding("labels-unreadable", lines, verdict=verdict)
     yield from _if_any("format", [Example("", "", note) for note in content.notes])
 
 
-def _fields(table: AnnotationTable) -> Iterator[Finding]:
-    examples = [
-        Example(table.file, f"{kind}[{index}]", f"no {key!r}")
-        for kind, keys in _FIELDS.items()
-        for index, entry in enumerate(getattr(table, kind))
-        for key in keys
-        if key not in entry
-    ]
-    yield from _if_any("field-missing", examples)
+def _problem(problem: Problem) -> Example:
+    return Example(problem.file, problem.place, f"{problem.value}: {problem.remedy}".lstrip(": "))
+
+
+def _problems(table: AnnotationTable) -> Iterator[Finding]:
+    """What makes the file unusable, kind by kind."""
+    kinds: dict[str, list[Example]] = {}
+    for problem in table.problems:
+        kinds.setdefault(problem.kind, []).append(Example(table.file, problem.place, problem.value))
+    for kind, examples in kinds.items():
+        yield finding(kind, examples)
 
 
 def _ids(table: AnnotationTable) -> Iterator[Finding]:
-    for kind in ("image", "category", "annotation"):
-        entries = getattr(table, "categories" if kind == "category" else f"{kind}s")
-        counts = Counter(entry["id"] for entry in entries if isinstance(entry.get("id"), int))
-        twice = [Example(table.file, f"{kind} id {i}", f"{n} times") for i, n in counts.items() if n > 1]
-        yield from _if_any(f"{kind}-ids-twice", twice)
-        if kind == "annotation" and 0 in counts:
-            yield finding("annotation-id-zero", [Example(table.file, "annotation id 0", "id=0")])
+    counts = Counter(n for n in whole_numbers([a.get("id") for a in table.annotations]) if n is not None)
+    twice = [Example(table.file, f"annotation id {i}", f"{n} times") for i, n in counts.items() if n > 1]
+    yield from _if_any("annotation-ids-twice", twice)
+    if 0 in counts:
+        yield finding("annotation-id-zero", [Example(table.file, "annotation id 0", "id=0")])
     ids = sorted({c["id"] for c in table.categories if isinstance(c.get("id"), int)})
     # Formats without ids of their own were numbered by the reader.
     if not ids or not _has_own_ids(table):
@@ -86,21 +87,14 @@ def _has_own_ids(table: AnnotationTable) -> bool:
     return not any("origin" in annotation for annotation in table.annotations[:1])
 
 
-def _references(table: AnnotationTable) -> Iterator[Finding]:
-    for name, key, index in (("image", "image_id", table.owner), ("category", "category_id", table.label)):
-        lost = [int(i) for i in np.flatnonzero(index < 0) if key in table.annotations[i]]
-        values = (f"{key}={table.annotations[i][key]!r}" for i in lost)
-        yield from _if_any(
-            f"{name}-unknown", [example(table, i, value) for i, value in zip(lost, values, strict=True)]
-        )
-
-
-def _categories(table: AnnotationTable) -> Iterator[Finding]:
+def _categories(table: AnnotationTable, is_trained: bool) -> Iterator[Finding]:
     boxes = boxes_per_category(table)
-    yield from _if_any("category-unused", [
+    unused = [
         Example(table.file, f"category id {c.get('id')}", str(c.get("name")))
-        for c, count in zip(table.categories, boxes, strict=True) if count == 0
-    ])  # fmt: skip
+        for c, count in zip(table.categories, boxes, strict=True)
+        if count == 0
+    ]
+    yield from _if_any("category-unused" if is_trained else "category-unmeasured", unused)
     spelt: dict[str, list[Any]] = {}
     for category in table.categories:
         spelt.setdefault(str(category.get("name", id(category))).strip().casefold(), []).append(category)
@@ -116,6 +110,16 @@ def _categories(table: AnnotationTable) -> Iterator[Finding]:
     ])  # fmt: skip
 
 
+def _objects(table: AnnotationTable, is_trained: bool) -> Iterator[Finding]:
+    if not table.images:
+        yield finding("no-images", [Example(table.file, "images", "the list is empty")])
+    elif not table.is_object.any():
+        crowd = int(((table.faults == 0) & table.crowd).sum())
+        value = f"all {crowd} usable boxes are crowd regions or difficult" if crowd else "no usable box at all"
+        name = "nothing-to-learn" if is_trained else "nothing-to-measure"
+        yield finding(name, [Example(table.file, "annotations", value)])
+
+
 def _numbers(table: AnnotationTable, num_queries: int | None) -> Iterator[Finding]:
     objects = objects_per_image(table)
     if num_queries is not None:
@@ -123,13 +127,15 @@ def _numbers(table: AnnotationTable, num_queries: int | None) -> Iterator[Findin
         crowded = crowded[np.argsort(-objects[crowded], kind="stable")]
         values = (f"{objects[i]} objects, num_queries={num_queries}" for i in crowded)
         yield from _if_any("too-many-objects", _images(table, crowded, values))
-    empty = np.flatnonzero(np.bincount(table.owner[table.owner >= 0], minlength=len(table.images)) == 0)
+    usable = table.owner[table.faults == 0]
+    empty = np.flatnonzero(np.bincount(usable, minlength=len(table.images)) == 0)
     yield from _if_any("images-without-boxes", _images(table, empty, ("no box" for _ in empty)))
     unsized = np.flatnonzero(~np.isfinite(table.sizes).all(axis=1))
     yield from _if_any(
         "images-without-size", _images(table, unsized, ("no width and height" for _ in unsized))
     )
-    names = Counter(str(i["file_name"]) for i in table.images if "file_name" in i)
+    yield from _if_any("entries-repeated", [Example(table.file, "", entry) for entry in table.repeated])
+    names = Counter(name for name in table.file_names if name)
     shared = ((name, count) for name, count in names.items() if count > 1)
     examples = [Example(table.file, "images", f"{name}: {count} entries") for name, count in shared]
     yield from _if_any("images-listed-twice", examples)
@@ -150,6 +156,5 @@ def boxes_per_category(table: AnnotationTable) -> np.ndarray:
 
 
 def objects_per_image(table: AnnotationTable) -> np.ndarray:
-    """(I,) objects of each image, crowd regions and boxes without area not counted."""
-    counted = (table.owner >= 0) & ~table.crowd & (table.xywh[:, 2:] > 0).all(axis=1)
-    return np.bincount(table.owner[counted], minlength=len(table.images))
+    """(I,) objects of each image, crowd regions and what cannot be used not counted."""
+    return np.bincount(table.owner[table.is_object], minlength=len(table.images))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .annotation_table import AnnotationTable
+from ..data.annotation_table import AnnotationTable
 from .list_findings import boxes_per_category, objects_per_image
 
 SIZE_EDGES = (0, 4, 8, 16, 32, 64, 96, 128, 256, 512)

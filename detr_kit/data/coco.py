@@ -16,9 +16,12 @@ from torchvision import tv_tensors
 from torchvision.ops import box_convert
 from torchvision.transforms import v2
 
+from ..categories import Categories
 from ..errors import InputError
 from ..registry import DATASETS, TRANSFORMS, build
 from ..structures import Target
+from .annotation_table import MAX_LEFT_OUT
+from .category_matching import match_categories
 from .coco_annotations import categories_of, read_coco_annotations
 from .image_cache import ImageCache
 from .image_io import read_image
@@ -60,6 +63,8 @@ class CocoDataset(Dataset):
         unreadable: "stop" ends the run at an image that cannot be read; "skip" takes the next one in its
             place and says so in `Sample.skipped`, which is for training only.
         cache_gb: gigabytes of decoded images to keep in memory; 0 reads every time.
+        max_left_out: the share of annotations that may be left out because they cannot be used; with more
+            the set is refused. 0 refuses the first, 1 none.
 
     Attributes:
         categories: names and original ids of the labels.
@@ -79,12 +84,13 @@ class CocoDataset(Dataset):
         data_root: str = "",
         unreadable: str = "stop",
         cache_gb: float = 0.0,
+        max_left_out: float = MAX_LEFT_OUT,
     ) -> None:
         if unreadable not in ("stop", "skip"):
             raise InputError(f'CocoDataset: unreadable={unreadable!r}, not "stop" or "skip"')
         self.unreadable = unreadable
         root = Path(data_root).expanduser()
-        self.annotations = read_coco_annotations(root / annotations)
+        self.annotations = read_coco_annotations(root / annotations, max_left_out)
         self.folder = root / images
         self.categories = categories_of(self.annotations, labels)
         self.transforms: Callable | None = v2.Compose(build(list(transforms), TRANSFORMS)) if transforms else None
@@ -122,13 +128,29 @@ class CocoDataset(Dataset):
     def __str__(self) -> str:
         """One line for the log."""
         crowd = len(self._is_object) - self.num_objects
-        empty = self.annotations.num_empty_boxes
+        left_out = dict(self.annotations.left_out)
+        empty = left_out.pop("box-zero-area", 0)
+        others = ", ".join(f"{count} {name}" for name, count in left_out.items())
         return (
             f"{self.annotations.path}: {len(self)} images, {self.num_objects} boxes, "
             f"{len(self.categories.label_of_id)} classes"
             + (f", {crowd} crowd regions not used as objects" if crowd else "")
             + (f", {empty} boxes without area left out" if empty else "")
+            + (f", {sum(left_out.values())} annotations left out ({others})" if left_out else "")
         )
+
+    def match_categories(self, learned: Categories, of: str) -> None:
+        """Number the classes as a network has learned them, by their names.
+
+        Args:
+            learned: of the training set, or of a checkpoint; of: what to call that in a message.
+
+        Raises:
+            InputError: objects of a class that was not learned.
+        """
+        used = set(self.annotations.category_ids[self._is_object].tolist())
+        self.categories = match_categories(self.categories, learned, used, self.annotations.path, of)
+        self._label_of_id = self.categories.label_of_id
 
     def labels_of_image(self, index: int) -> list[int]:
         """Labels of the objects of one image, as the annotation file has them."""
@@ -144,7 +166,7 @@ class CocoDataset(Dataset):
 
     def _readable(self, index: int) -> Sample:
         if self.unreadable == "stop":
-            return self._load(index)
+            return self._load_or_advise(index)
         skipped: list[str] = []
         for attempt in range(_MAX_UNREADABLE):
             try:
@@ -154,7 +176,19 @@ class CocoDataset(Dataset):
             else:
                 sample.skipped = tuple(skipped)
                 return sample
-        raise InputError(f"{len(skipped)} images in a row cannot be read, the first: {skipped[0]}")
+        raise InputError(
+            f"{len(skipped)} images in a row cannot be read, the first: {skipped[0]}; see whether the disk is "
+            f"still there, and correct the set ({self.annotations.path})"
+        )
+
+    def _load_or_advise(self, index: int) -> Sample:
+        try:
+            return self._load(index)
+        except InputError as error:
+            raise InputError(
+                f"{error}. Its entry is in {self.annotations.path}; with --skip-unreadable training takes "
+                "another picture in the place of such a one"
+            ) from error
 
     def _load(self, index: int) -> Sample:
         row = self._indices[index]

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import gc
 import json
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..categories import UNUSED, Categories
+from ..categories import Categories
 from ..errors import InputError
+from .annotation_table import MAX_LEFT_OUT, annotation_table
+from .text_file import read_text
+
+_MOST_LABELS = 100_000  # of labels that are category ids: beyond it the ids are no numbering of classes
 
 
 @dataclass(frozen=True)
@@ -25,8 +29,8 @@ class CocoAnnotations:
         boxes: (A, 4) float32 xyxy in pixels, clipped to the image, grouped by image.
         category_ids: (A,) int64; crowd: (A,) bool.
         starts: (I + 1,) where the boxes of each image begin.
-        categories: the file's list, as it stands.
-        num_empty_boxes: boxes without area that were left out.
+        categories: the file's list, ids as integers and names as text.
+        left_out: how many annotations could not be used, by the fault's name (annotation_table.FAULTS).
     """
 
     path: str
@@ -38,75 +42,47 @@ class CocoAnnotations:
     crowd: np.ndarray
     starts: np.ndarray
     categories: list[dict[str, Any]]
-    num_empty_boxes: int
+    left_out: Mapping[str, int]
 
     def __len__(self) -> int:
         return len(self.image_ids)
 
+    @property
+    def num_empty_boxes(self) -> int:
+        """Boxes without area that were left out."""
+        return self.left_out.get("box-zero-area", 0)
 
-def read_coco_annotations(path: str | Path) -> CocoAnnotations:
+
+def read_coco_annotations(path: str | Path, max_left_out: float = MAX_LEFT_OUT) -> CocoAnnotations:
     """Read and check a COCO detection file.
 
-    Boxes that reach over the image are clipped; boxes without area are left out and counted.
+    Boxes that reach over the image are clipped; annotations that cannot be used are left out and counted.
+
+    Args:
+        max_left_out: the share of annotations that may be left out; see `annotation_table.too_many`.
 
     Raises:
-        InputError: no such file, broken JSON, a missing field, ids given twice, an annotation of an unknown
-            image or category, or a box that is not four finite numbers of non-negative size. The message
-            names the first such annotation and says how many there are.
+        InputError: no such file, broken JSON, a missing field, ids given twice, or too many annotations that
+            cannot be used: of an unknown image or category, or with a box that is not four finite numbers of
+            positive size inside the image. The message names the first and says how many there are.
     """
-    path = str(path)
-    data = read_coco_json(path)
-    images, annotations, categories = (data[key] for key in ("images", "annotations", "categories"))
-    image_ids = _field(images, "images", "id", path)
-    file_names = np.array([str(n) for n in _field(images, "images", "file_name", path)], dtype=np.str_)
-    sizes = [[_side(image, key, path) for key in ("height", "width")] for image in images]
-    category_ids = _field(categories, "categories", "id", path)
-    if UNUSED in _field(categories, "categories", "name", path):
-        raise InputError(f"{path}: a category is named {UNUSED!r}, which stands for no category; rename it")
-    _refuse_duplicates(path, "images", image_ids)
-    _refuse_duplicates(path, "categories", category_ids)
-
-    index_of = {image_id: index for index, image_id in enumerate(image_ids)}
-    known_categories = set(category_ids)
-    owners = _field(annotations, "annotations", "image_id", path)
-    labels = _field(annotations, "annotations", "category_id", path)
-    raw_boxes = _field(annotations, "annotations", "bbox", path)
-
-    def check(is_bad: Callable[[int], bool], field: str, values: list, remedy: str) -> None:
-        bad = [i for i in range(len(annotations)) if is_bad(i)]
-        if bad:
-            first = annotations[bad[0]]
-            more = f" ({len(bad)} such annotations)" if len(bad) > 1 else ""
-            raise InputError(
-                f"{path}: annotation id {first.get('id', '?')}: {field}={values[bad[0]]!r}: {remedy}{more}"
-            )
-
-    check(lambda i: owners[i] not in index_of, "image_id", owners, "no image has this id; add or remove")
-    check(lambda i: labels[i] not in known_categories, "category_id", labels, "no category has this id")
-    check(lambda i: not is_box(raw_boxes[i]), "bbox", raw_boxes, "it must be [x, y, width, height]")
-    xywh = np.array(raw_boxes, dtype=np.float64).reshape(-1, 4)
-    finite = np.asarray(np.isfinite(xywh).all(axis=1))
-    check(lambda i: not finite[i], "bbox", raw_boxes, "not finite; correct or remove the box")
-    negative = np.asarray((xywh[:, 2:] < 0).any(axis=1))
-    check(lambda i: bool(negative[i]), "bbox", raw_boxes, "negative size; correct or remove the box")
-
-    owner = np.array([index_of[o] for o in owners], dtype=np.int64)
-    size_array = np.array(sizes, dtype=np.int32).reshape(-1, 2)
-    boxes = _clip(np.concatenate((xywh[:, :2], xywh[:, :2] + xywh[:, 2:]), axis=1), size_array[owner])
-    keep = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
-    order = np.flatnonzero(keep)[np.argsort(owner[keep], kind="stable")]
-    counts = np.bincount(owner[order], minlength=len(images))
+    table = annotation_table(str(path), read_coco_json(path))
+    table.refuse(max_left_out)
+    keep = np.flatnonzero(table.faults == 0)
+    order = keep[np.argsort(table.owner[keep], kind="stable")]
+    counts = np.bincount(table.owner[order], minlength=len(table.images))
+    category_ids = np.array([category["id"] for category in table.categories], dtype=np.int64)
     return CocoAnnotations(
-        path=path,
-        image_ids=np.array(image_ids, dtype=np.int64),
-        file_names=file_names,
-        sizes=size_array,
-        boxes=boxes[order].astype(np.float32),
-        category_ids=np.array(labels, dtype=np.int64)[order],
-        crowd=np.array([bool(a.get("iscrowd", 0)) for a in annotations], dtype=bool)[order],
+        path=str(path),
+        image_ids=np.array(table.image_ids, dtype=np.int64),
+        file_names=np.array(table.file_names, dtype=np.str_),
+        sizes=np.nan_to_num(table.sizes[:, ::-1]).astype(np.int32),
+        boxes=table.corners[order],
+        category_ids=category_ids[table.label[order]],
+        crowd=table.crowd[order],
         starts=np.concatenate(([0], np.cumsum(counts))),
-        categories=categories,
-        num_empty_boxes=int((~keep).sum()),
+        categories=table.categories,
+        left_out=table.left_out(),
     )
 
 
@@ -114,32 +90,14 @@ def categories_of(annotations: CocoAnnotations, labels: str) -> Categories:
     """The labels' meaning: "contiguous" (0, 1, 2, …) or "category_id" (the original DETR code)."""
     if labels == "contiguous":
         return Categories.contiguous(annotations.categories)
-    if labels == "category_id":
-        return Categories.by_category_id(annotations.categories)
-    raise InputError(f'labels={labels!r}; it must be "contiguous" or "category_id"')
-
-
-def _clip(boxes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """xyxy inside (height, width); an image whose size the file does not give is left to decoding."""
-    limit = np.where(sizes > 0, sizes, np.inf)[:, [1, 0, 1, 0]]
-    return np.clip(boxes, 0, limit)
-
-
-def _side(image: dict[str, Any], key: str, path: str) -> int:
-    """Height or width of an image, 0 where the file does not say."""
-    value = image.get(key) or 0
-    if not isinstance(value, int | float) or value < 0:
-        raise InputError(f"{path}: image id {image['id']}: {key}={value!r}; it must be a number of pixels")
-    return int(value)
-
-
-def is_box(box: Any) -> bool:
-    """Whether a bbox is a list of four numbers, finite or not."""
-    return (
-        isinstance(box, list)
-        and len(box) == 4
-        and all(isinstance(v, int | float) and not isinstance(v, bool) for v in box)
-    )
+    if labels != "category_id":
+        raise InputError(f'labels={labels!r}; it must be "contiguous" or "category_id"')
+    odd = next((c["id"] for c in annotations.categories if not 0 <= c["id"] < _MOST_LABELS), None)
+    if odd is not None:
+        raise InputError(
+            f'{annotations.path}: category id {odd} cannot be a label; set labels="contiguous" for this data set'
+        )
+    return Categories.by_category_id(annotations.categories)
 
 
 def read_coco_json(path: str | Path) -> dict[str, Any]:
@@ -152,12 +110,13 @@ def read_coco_json(path: str | Path) -> dict[str, Any]:
     collecting = gc.isenabled()
     gc.disable()
     try:
-        with open(path, encoding="utf-8") as file:
-            data = json.load(file)
-    except OSError as error:
-        raise InputError(f"annotations {path}: {error.strerror or error}") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"annotations {path}: not valid JSON: {error}; export or download it again") from error
+        data = json.loads(read_text(path))
+    except InputError as error:
+        raise InputError(f"annotations {error}") from error
+    except (ValueError, RecursionError) as error:  # also numbers of thousands of digits
+        raise InputError(
+            f"annotations {path}: not valid JSON: {error}; correct it there, or export or download it again"
+        ) from error
     finally:
         if collecting:
             gc.enable()
@@ -167,27 +126,20 @@ def read_coco_json(path: str | Path) -> dict[str, Any]:
             '"images", "annotations" and "categories" (a list is usually a file of detections)'
         )
     for key in ("images", "annotations", "categories"):
-        value = data.get(key)
-        if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
-            raise InputError(
-                f"annotations {path}: {key!r} is missing or not a list of objects; COCO files have it"
-            )
+        _refuse_no_list(data, key, path)
     return data
 
 
-def _field(entries: list[dict[str, Any]], kind: str, key: str, path: str) -> list[Any]:
-    try:
-        return [entry[key] for entry in entries]
-    except KeyError:
-        index = next(i for i, entry in enumerate(entries) if key not in entry)
-        raise InputError(f"{path}: {kind}[{index}] has no {key!r}: {entries[index]}") from None
-
-
-def _refuse_duplicates(path: str, kind: str, ids: list[Any]) -> None:
-    seen: set[Any] = set()
-    for value in ids:
-        if not isinstance(value, int):
-            raise InputError(f"{path}: {kind}: id={value!r} is not an integer; number the {kind} 1, 2, 3, …")
-        if value in seen:
-            raise InputError(f"{path}: {kind}: id={value} is given twice; ids must be unique")
-        seen.add(value)
+def _refuse_no_list(data: Mapping[str, Any], key: str, path: str | Path) -> None:
+    value = data.get(key)
+    if not isinstance(value, list):
+        found = f"it is {json.dumps(value)[:60]}" if key in data else "there is none"
+        raise InputError(
+            f"annotations {path}: {key!r} is missing or not a list of objects ({found}); COCO files have it"
+        )
+    odd = next((index for index, entry in enumerate(value) if not isinstance(entry, dict)), None)
+    if odd is not None:
+        raise InputError(
+            f"annotations {path}: {key}[{odd}] is {json.dumps(value[odd])[:60]}, not an object; remove it, or "
+            "export the file again"
+        )

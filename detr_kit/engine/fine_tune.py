@@ -12,12 +12,12 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from ..check.annotation_table import annotation_table
 from ..check.list_findings import objects_per_image
 from ..checkpoints import CheckpointFile, checkpoint_path, detect_format, read_checkpoint, strip_wrapper
 from ..checkpoints.architecture import Architecture
 from ..config import config_names, find_config, read_config
-from ..data.formats import SPLITS, Content, DataSource, find_data, hold_out
+from ..data.annotation_table import annotation_table
+from ..data.formats import SPLITS, DataSource, find_data, hold_out
 from ..errors import InputError
 from .features import EMA_HOOK, Features
 from .fine_tune_config import FineTuning, config_text
@@ -201,8 +201,8 @@ def _stem(path: Path) -> str:
 def _parts(source: DataSource, folder: Path) -> tuple[dict[str, _Part], list[str]]:
     """The splits to train, validate and test on, and what to tell of them."""
     contents = {name: split.read() for name, split in source.splits.items()}
-    told = [note for content in contents.values() for note in content.notes][:1]
-    whole = {name: content.refuse_problems() for name, content in contents.items()}
+    whole = {name: content.refuse_problems(source.splits[name].source) for name, content in contents.items()}
+    told = list(dict.fromkeys(note for content in contents.values() for note in content.notes))
     first = "train" if "train" in whole else "all"
     if first not in whole:
         raise InputError(
@@ -246,7 +246,7 @@ def _class_names(parts: Mapping[str, _Part], source: DataSource) -> list[str]:
 
 
 def _most_objects(part: _Part) -> int:
-    return int(objects_per_image(annotation_table(part.annotations, Content(part.data))).max(initial=0))
+    return int(objects_per_image(annotation_table(part.annotations, part.data)).max(initial=0))
 
 
 def _num_queries(part: _Part, base: Config) -> int:

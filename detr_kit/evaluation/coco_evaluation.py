@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import io
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,10 +18,13 @@ from rich.console import Console
 from rich.table import Table
 
 from ..categories import Categories
+from ..data.annotation_table import AnnotationTable, annotation_table
+from ..data.coco_annotations import read_coco_json
 from ..errors import InputError
 from ..structures import Prediction
 
 FIGURES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
+_EDGE = 1.0  # pixels that a box may reach over the edge by rounding
 
 
 @dataclass(frozen=True)
@@ -58,22 +60,33 @@ def _percent(value: float) -> str:
 
 
 def load_ground_truth(path: str | Path) -> COCO:
-    """A COCO annotation file for the metric.
+    """A COCO annotation file for the metric: what training learns from it, and its crowd regions.
 
-    Annotations are numbered anew, from 1: pycocotools marks a match by its id, so an id of 0 counts as no
-    match and a repeated one as the same object. `area` and `iscrowd` are filled in where missing or null.
+    What cannot be used is left out as `CocoDataset` leaves it out. Annotations are numbered anew, from 1:
+    pycocotools marks a match by its id, so an id of 0 counts as no match and a repeated one as the same object.
+    An `area` that is missing, 0 or not finite is the box's; a box that reaches over its picture is cut off.
+
+    Raises:
+        InputError: as `read_coco_annotations`, but any number of annotations may be left out.
     """
-    data = json.loads(Path(path).read_text(encoding="utf-8"))
-    for number, annotation in enumerate(data["annotations"], start=1):
-        annotation["id"] = number
-        annotation["iscrowd"] = int(annotation.get("iscrowd") or 0)
-        if annotation.get("area") is None:
-            annotation["area"] = annotation["bbox"][2] * annotation["bbox"][3]
+    table = annotation_table(str(path), read_coco_json(path))
+    table.refuse(max_left_out=1)
     coco = COCO()
-    coco.dataset = {"info": {}, **data}
+    coco.dataset = {"info": {}, **table.to_coco()}
+    _cut_at_edges(coco.dataset["annotations"], table)
     with contextlib.redirect_stdout(io.StringIO()):
         coco.createIndex()
     return coco
+
+
+def _cut_at_edges(annotations: list[dict[str, Any]], table: AnnotationTable) -> None:
+    """Boxes that reach over their picture by more than rounding, as training sees them."""
+    rows = np.flatnonzero(table.faults == 0)
+    corners = table.corners[rows].astype(np.float64)
+    inside = np.concatenate((corners[:, :2], corners[:, 2:] - corners[:, :2]), axis=1)
+    for index in np.flatnonzero((np.abs(table.xywh[rows] - inside) > _EDGE).any(axis=1)):
+        box, annotation = inside[index].tolist(), annotations[index]
+        annotation.update(bbox=box, area=min(annotation["area"], box[2] * box[3]))
 
 
 def to_coco_detections(

@@ -8,7 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ...errors import InputError
+from ..annotation_table import annotation_table, too_many
 
 SPLITS = ("train", "val", "test")
 
@@ -28,6 +31,11 @@ class Problem:
     value: str
     remedy: str
     is_image: bool = False
+
+    @property
+    def is_line(self) -> bool:
+        """A part of a file: what else stands there can be used without it."""
+        return bool(self.place) and not self.is_image
 
     def __str__(self) -> str:
         where = f"{self.file}, {self.place}" if self.place else self.file
@@ -49,16 +57,31 @@ class Content:
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    def refuse_problems(self) -> dict[str, Any]:
-        """The data, where all of it could be read.
+    def refuse_problems(self, file: str | Path = "") -> dict[str, Any]:
+        """The data as COCO's format has it, without the annotations that cannot be used; a note tells of them.
+
+        Args:
+            file: where the data is from, for messages.
 
         Raises:
-            InputError: names the first problem and says how many there are.
+            InputError: a file or picture cannot be read, or too many annotations cannot be used
+                (`annotation_table.too_many`); it names the first and says how many there are.
         """
-        if self.problems:
-            more = f" ({len(self.problems)} such places; `detr-kit check` lists them)"
-            raise InputError(f"{self.problems[0]}{more if len(self.problems) > 1 else ''}")
-        return self.data
+        lines = [problem for problem in self.problems if problem.is_line]
+        others = [problem for problem in self.problems if not problem.is_line]
+        if others:
+            more = f" ({len(others)} such places; `detr-kit check` lists them)"
+            raise InputError(f"{others[0]}{more if len(others) > 1 else ''}")
+        table = annotation_table(str(file) or "annotations", self.data)
+        table.refuse(max_left_out=1)
+        bad = np.flatnonzero(table.faults)
+        count, total = len(bad) + len(lines), len(table.annotations) + len(lines)
+        first = str(lines[0]) if lines else f"{table.file}: {table.describe(int(bad[0]))}" if count else ""
+        if too_many(count, total):
+            raise InputError(f"{first} ({count} of {total} annotations cannot be used; `detr-kit check` lists them)")
+        if count:
+            self.notes.append(f"{count} of {total} annotations cannot be used and are left out, the first: {first}")
+        return table.to_coco()
 
 
 @dataclass(frozen=True)
