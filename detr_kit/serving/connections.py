@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 from prometheus_client import Counter
@@ -10,6 +11,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from .limits import Limits
 
+BURST = 512  # connections beyond the limit while those that wait are new
+NEW = 1.0  # seconds
 SPARE = 5.0  # seconds that a turn may last beyond the timeout: the application's own answer comes first
 
 
@@ -18,7 +21,8 @@ class Connections:
 
     While a connection waits for its client (to ask, to finish a head, to read the answer, to stop sending a
     body that has been answered already), it can make room for another; that which has waited longest goes
-    first. So somebody who connects is always heard.
+    first. So somebody who connects is always heard; and, as a burst of connections may stand above the limit
+    for a moment, he also has the time to ask.
 
     Args:
         limits: how many connections, and the timeout.
@@ -28,7 +32,7 @@ class Connections:
     def __init__(self, limits: Limits, cut: Counter) -> None:
         self.limits, self._cut = limits, cut
         self._open: set[Connection] = set()
-        self._waiting: dict[Connection, None] = {}  # for their clients, the longest first
+        self._waiting: dict[Connection, float] = {}  # for their clients, and since when; the longest first
 
     def __len__(self) -> int:
         return len(self._open)
@@ -48,7 +52,7 @@ class Connections:
         """The other side's turn has begun."""
         self._waiting.pop(connection, None)
         if waits:
-            self._waiting[connection] = None
+            self._waiting[connection] = time.monotonic()
 
     def remove(self, connection: Connection) -> None:
         """A connection has been closed."""
@@ -62,8 +66,11 @@ class Connections:
         connection.transport.abort()
 
     def _make_room(self) -> None:
-        while len(self._open) > self.limits.max_connections and self._waiting:
-            self.cut(next(iter(self._waiting)), "crowded")
+        while self._waiting and (beyond := len(self._open) - self.limits.max_connections) > 0:
+            connection, since = next(iter(self._waiting.items()))
+            if beyond <= BURST and time.monotonic() - since < NEW:
+                return
+            self.cut(connection, "crowded")
 
 
 class Connection(H11Protocol):

@@ -11,9 +11,10 @@ import uvicorn
 from starlette.applications import Starlette
 
 from ..errors import InputError
+from .connections import BURST
 from .limits import Limits
 
-BACKLOG = 512  # connections that the system, and one step of the event loop, may accept on top of the limit
+BACKLOG = 512  # connections that the system, and one step of the event loop, may accept
 
 
 def run_server(app: Starlette, limits: Limits, host: str, port: int) -> None:
@@ -66,7 +67,7 @@ def _allow_open_files(connections: int) -> None:
 
     Beyond it nobody could connect, and nobody would be told.
     """
-    needed = connections + BACKLOG + 256
+    needed = connections + BURST + BACKLOG + 256
     try:
         import resource
     except ImportError:  # Windows has no such limit
