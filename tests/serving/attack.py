@@ -14,7 +14,7 @@ def connect(client):
 
 
 @contextlib.contextmanager
-def attack(client, connections, start, every=0.05, more=b"", leaves=False):
+def attack(client, connections, start, every=0.5, more=b"", leaves=False):
     """Connections that each send `start`, and are replaced when the server ends them.
 
     Args:
