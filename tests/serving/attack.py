@@ -13,6 +13,14 @@ def connect(client):
     return socket.create_connection((client.base_url.host, client.base_url.port), timeout=10)
 
 
+def answer(sock):
+    """All that the server sends until it closes the connection; head and body may come one after the other."""
+    parts = []
+    while part := sock.recv(10_000):
+        parts.append(part)
+    return b"".join(parts)
+
+
 @contextlib.contextmanager
 def attack(client, connections, start, every=0.5, more=b"", leaves=False):
     """Connections that each send `start`, and are replaced when the server ends them.

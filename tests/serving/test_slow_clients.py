@@ -9,7 +9,7 @@ import pytest
 from detr_kit.errors import InputError
 from detr_kit.serving import Limits
 
-from .attack import CHUNKED, HEAD, attack, connect
+from .attack import CHUNKED, HEAD, answer, attack, connect
 from .process import metric, picture, slow_server, wait_for
 
 JPEG = picture(kind="JPEG")
@@ -87,9 +87,9 @@ def test_a_body_that_is_behind_is_ended_with_the_reason_and_one_that_keeps_pace_
             steady.sendall(JPEG[start : start + 100])
             time.sleep(0.5)
         assert b" 200 " in steady.recv(1000)
-        answer = slow.recv(1000)
-        assert b" 408 " in answer
-        assert b"less than 100 bytes a second" in answer
+        ended_with = answer(slow)
+        assert b" 408 " in ended_with
+        assert b"less than 100 bytes a second" in ended_with
         assert ended(client, "slow") == 1
 
 
@@ -101,7 +101,7 @@ def test_the_slowest_makes_room_for_a_newcomer():
         quick.sendall(HEAD + b"x" * 300)
         wait_for(lambda: metric(client, "detr_kit_uploads") == 2)
         newcomer.sendall(HEAD + b"x")
-        assert b"others needed the room" in slow.recv(1000)
+        assert b"others needed the room" in answer(slow)
         wait_for(lambda: metric(client, "detr_kit_upload_bytes") == 301)
         assert (ended(client, "crowded"), ended(client, "refused")) == (1, 0)
 
