@@ -14,7 +14,7 @@ from .problem import Problem
 from .upload import read_body
 
 GRACE = 5.0  # seconds that an upload may be behind the minimum rate
-AHEAD = 0.1  # and in advance of it: a burst buys no long rest
+AHEAD = 0.02  # and in advance of it: a burst buys no rest
 
 
 class UploadsInProgress:

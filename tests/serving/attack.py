@@ -14,7 +14,7 @@ def connect(client):
 
 
 def answer(sock):
-    """All that the server sends until it closes the connection; head and body may come one after the other."""
+    """All that a server sends until it closes the connection; head and body may come one by one."""
     parts = []
     while part := sock.recv(10_000):
         parts.append(part)
