@@ -29,15 +29,15 @@ def features_of_run(folder: str | Path) -> Features:
         return Features(**json.loads(file.read_text(encoding="utf-8")))
     except (ValueError, TypeError) as error:
         raise InputError(
-            f"{file}: these are no features of a run ({error}); remove the file and give the run's features anew"
+            f"{file}: these are no features of a run ({error}); remove the file and give the features anew"
         ) from error
 
 
 class KeptFeaturesHook(Hook):
     """Writes the features of a run beside its checkpoints, once it runs.
 
-    A command that is refused leaves nothing behind. Where checkpoints of an earlier run lie, its features stay
-    with them until this run saves its first.
+    A command that is refused leaves nothing behind. Where checkpoints of an earlier run lie, its features
+    stay with them until this run saves its first.
     """
 
     priority = "LOWEST"

@@ -43,14 +43,14 @@ def process_group(launcher: str) -> Iterator[None]:
         if not _tells_of_a_lost_process(error):
             raise
         raise InputError(
-            f"the connection to another process of this run was lost ({str(error).splitlines()[0]}): it ended "
-            "before its work was done, and its own output or the system's log says why. The checkpoints that "
-            "are there are whole: go on with --resume"
+            f"the connection to another process of this run was lost ({str(error).splitlines()[0]}): it "
+            "ended before its work was done, and its own output or the system's log says why. The "
+            "checkpoints that are there are whole: go on with --resume"
         ) from error
     finally:
         if dist.is_initialized():
-            # A thread of the group that is still running when the interpreter ends aborts the process. Whatever
-            # holds the group keeps its threads, so what is left of the run in reference cycles goes first.
+            # A thread of the group that still runs when the interpreter ends may abort the process. Whatever
+            # holds the group keeps its threads, so what is left of the run in reference cycles goes too.
             gc.collect()
             dist.destroy_process_group()
             gc.collect()

@@ -83,8 +83,9 @@ def _warn_of_other_data(runner: Any, saved: Mapping[str, int] | None) -> None:
     now = data_of(runner.train_dataloader.dataset)
     if saved is not None and dict(saved) != now:
         runner.logger.warning(
-            f"the train set had {saved['num_images']} images with {saved['num_boxes']} boxes when the checkpoint "
-            f"was written, and has {now['num_images']} with {now['num_boxes']} now: the run goes on with these"
+            f"the train set had {saved['num_images']} images with {saved['num_boxes']} boxes when the "
+            f"checkpoint was written, and has {now['num_images']} with {now['num_boxes']} now: the run goes "
+            "on with these"
         )
 
 
@@ -104,8 +105,8 @@ def _resume_optimizer(runner: Any, state: dict[str, Any], filename: str) -> None
         runner.optim_wrapper.load_state_dict(state)
     except ValueError as error:
         raise InputError(
-            f"checkpoint {filename}: its optimiser trained other parameters than this config's ({error}); resume "
-            f"with the same frozen_stages (--freeze-backbone) and paramwise_cfg; {_START_ANEW}"
+            f"checkpoint {filename}: its optimiser trained other parameters than this config's ({error}); "
+            f"resume with the same frozen_stages (--freeze-backbone) and paramwise_cfg; {_START_ANEW}"
         ) from error
     resumed = [_settings(group) for group in runner.optim_wrapper.param_groups]
     for name, what in (("lr", "learning rate"), ("weight_decay", "weight decay")):

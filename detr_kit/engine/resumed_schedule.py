@@ -20,8 +20,8 @@ def resume_schedules(
 
     Args:
         schedulers: those of the config; saved: their states in the checkpoint.
-        iteration_of: the iteration that a schedule is at, for those that stand for epochs and count iterations
-            (`convert_to_iter_based`) where the number of iterations of an epoch has changed.
+        iteration_of: the iteration that a schedule is at, for those that stand for epochs and count
+            iterations (`convert_to_iter_based`) where the number of iterations of an epoch has changed.
 
     Returns:
         What the config has other than the checkpoint, a line a schedule.
@@ -31,9 +31,9 @@ def resume_schedules(
     """
     if [set(state) for state in saved] != [set(scheduler.state_dict()) for scheduler in schedulers]:
         raise InputError(
-            f"param_scheduler: the checkpoint has {len(saved)} schedule(s) and the config {len(schedulers)}, or "
-            "they are of other kinds (--warmup adds one): resume with the schedule that the run began with, or "
-            "set load_from to start anew from its weights"
+            f"param_scheduler: the checkpoint has {len(saved)} schedule(s) and the config {len(schedulers)}, "
+            "or they are of other kinds (--warmup adds one): resume with the schedule that the run began "
+            "with, or set load_from to start anew from its weights"
         )
     changed = []
     for index, (scheduler, state) in enumerate(zip(schedulers, saved, strict=True)):

@@ -58,8 +58,8 @@ def train(
     if auto_scale_lr:
         if "base_batch_size" not in (config.get("auto_scale_lr") or {}):
             raise InputError(
-                f"--auto-scale-lr: config {config.filename} does not say the batch size of its learning rate; "
-                "add auto_scale_lr = dict(enable=False, base_batch_size=N)"
+                f"--auto-scale-lr: config {config.filename} does not say for which batch size its learning "
+                "rate is; add auto_scale_lr = dict(enable=False, base_batch_size=N)"
             )
         config.auto_scale_lr.enable = True
     config.resume = checkpoint is not None

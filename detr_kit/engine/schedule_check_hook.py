@@ -18,7 +18,7 @@ class ScheduleCheckHook(Hook):
             name = f"param_scheduler.{index} ({type(scheduler).__name__})"
             if getattr(scheduler, "total_iters", 1) < 1:
                 raise InputError(
-                    f"{name}: from {scheduler.begin} to {scheduler.end} there is no step between, so the rate "
+                    f"{name}: there is no step between {scheduler.begin} and {scheduler.end}, so the rate "
                     f"would stay at its start for ever; set end={scheduler.begin + 2} or more"
                 )
             length = runner.max_epochs if scheduler.by_epoch else runner.max_iters

@@ -16,8 +16,8 @@ from .steady_batches import SteadyBatches
 class EpochBasedTrainLoop(MMEngineEpochBasedTrainLoop):
     """mmengine's loop, and: resuming within an epoch, validating what was due, restarting dead workers.
 
-    `iter` is always epoch x length of an epoch + batches done in it. Where a resumed run has epochs of another
-    length it counts as if all its epochs had been of that length.
+    `iter` is always epoch x length of an epoch + batches done in it. Where a resumed run has epochs of
+    another length it counts as if all its epochs had been of that length.
 
     Args:
         max_worker_restarts: data workers that may die in a run before it stops; 0 stops at the first.
@@ -71,7 +71,8 @@ class EpochBasedTrainLoop(MMEngineEpochBasedTrainLoop):
         if within is None:
             self.runner.logger.warning(
                 f"the checkpoint was written within epoch {self._epoch + 1}, after {was}, and an epoch has "
-                f"{length} now: the batch size, the number of processes or the data changed. The epoch starts anew"
+                f"{length} now: the batch size, the number of processes or the data changed. The epoch "
+                "starts anew"
             )
         self._iter = self._epoch * length + (within or 0)
 
