@@ -170,7 +170,7 @@ def slow_to_save(odd_shapes, tmp_path_factory):
 
 
 def test_no_process_leaves_before_the_last_checkpoint_is_written(slow_to_save):
-    """A launcher ends the others when one is gone; and a group that is left open aborts its process at times."""
+    """A launcher ends the others when one is gone, and a group left open aborts its process at times."""
     best = "best_coco_AP_epoch_1.pth"
     for rank in (0, 1):
         left = json.loads((slow_to_save / f"left_{rank}.json").read_text())
@@ -193,9 +193,8 @@ def test_detections_are_gathered_without_a_folder_that_all_machines_share(slow_t
 
 def test_a_process_that_is_lost_is_one_line_of_the_others(odd_shapes, tmp_path):
     config = tmp_path / "lost.py"
-    config.write_text(
-        f"_base_ = {str(CONFIG)!r}\ncustom_hooks = [dict(type='FaultHook', kind='kill', iteration=3, rank=1)]\n"
-    )
+    hooks = [dict(type="FaultHook", kind="kill", iteration=3, rank=1)]
+    config.write_text(f"_base_ = {str(CONFIG)!r}\ncustom_hooks = {hooks}\n")
     run = [ROOT / "tools" / "train.py", config, "--work-dir", tmp_path, "--launcher", "pytorch"]
     code, output = _finish(_torchrun(*run, "--cfg-options", f"data_root={odd_shapes}"))
     assert code != 0
