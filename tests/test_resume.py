@@ -16,7 +16,7 @@ from detr_kit.cli import main
 from detr_kit.engine import AmpOptimWrapper, Features, train
 from detr_kit.engine.epoch_progress import EpochProgress
 from detr_kit.engine.kept_features import features_of_run
-from detr_kit.engine.resumed_schedule import resume_schedules
+from detr_kit.engine.resumed_schedule import Place, resume_schedules
 from detr_kit.errors import InputError
 
 from .conftest import TINY
@@ -197,16 +197,15 @@ class TestRefused:
         with pytest.raises(InputError, match="weights without the state of the optimiser"):
             train(config, work_dir=copy, resume=best, options=_options(shapes))
 
-    @pytest.mark.parametrize(
-        ("feature", "message"),
-        [
-            (dict(freeze_backbone=True), "trained other parameters"),
-            (dict(warmup=5), "they are of other kinds"),
-        ],
-    )
-    def test_what_changes_the_optimiser_or_the_schedule(self, feature, message, copy, config, shapes):
-        with pytest.raises(InputError, match=message):
-            train(config, work_dir=copy, resume=True, options=_options(shapes), features=Features(**feature))
+    def test_an_optimiser_of_other_groups(self, copy, config, shapes):
+        groups = dict(custom_keys={"backbone": dict(lr_mult=0.1)})
+        options = _options(shapes, **{"optim_wrapper.paramwise_cfg": groups})
+        with pytest.raises(InputError, match="trained other parameters"):
+            train(config, work_dir=copy, resume=True, options=options)
+
+    def test_schedules_of_other_kinds(self, copy, config, shapes):
+        with pytest.raises(InputError, match="they are of other kinds"):
+            train(config, work_dir=copy, resume=True, options=_options(shapes), features=Features(warmup=5))
 
 
 def _schedules(**ends):
@@ -224,12 +223,14 @@ def test_more_epochs_follow_the_configs_schedule():
         saved[1].step()
     state = [scheduler.state_dict() for scheduler in saved]
     optimizer, schedules = _schedules(milestones=[4], end=8)
-    (line,) = resume_schedules(schedules, state, {})
+    (line,) = resume_schedules(schedules, state, [Place(ends_with_run=False), Place()])
     assert "MultiStepLR end=8 (was 2)" in line
     optimizer.param_groups[0]["lr"] = 1.0
-    for _ in range(3):
+    rates = []
+    for _ in range(3):  # of the epochs with index 3, 4 and 5
         schedules[1].step()
-    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.1)
+        rates.append(optimizer.param_groups[0]["lr"])
+    assert rates == pytest.approx([1.0, 0.1, 0.1])
 
 
 def test_a_schedule_that_counts_iterations_moves_with_the_length_of_an_epoch():
@@ -239,7 +240,7 @@ def test_a_schedule_that_counts_iterations_moves_with_the_length_of_an_epoch():
         saved.step()
     half = optimizer.param_groups[0]["lr"]
     schedule = CosineAnnealingLR(optimizer, T_max=24, by_epoch=False, end=24)
-    resume_schedules([schedule], [saved.state_dict()], {0: 12})
+    resume_schedules([schedule], [saved.state_dict()], [Place(iteration=12)])
     optimizer.param_groups[0]["lr"] = half
     for _ in range(12):
         schedule.step()

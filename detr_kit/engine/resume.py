@@ -9,7 +9,7 @@ from typing import Any
 from ..categories import Categories
 from ..errors import InputError
 from .epoch_progress import EpochProgress
-from .resumed_schedule import resume_schedules
+from .resumed_schedule import Place, resume_schedules
 from .train_loop import EpochBasedTrainLoop
 
 _START_ANEW = "to start anew from its weights set load_from instead"
@@ -127,9 +127,12 @@ def _resume_schedules(runner: Any, saved: list[dict[str, Any]], moved: bool) -> 
     if runner.param_schedulers is None:
         return
     config = runner.cfg.get("param_scheduler") or []
-    converted = [index for index, s in enumerate(config) if s.get("convert_to_iter_based")] if moved else []
-    iteration = runner.train_loop._iter
-    changed = resume_schedules(runner.param_schedulers, saved, dict.fromkeys(converted, iteration))
+    iteration = runner.train_loop._iter if moved else None
+    places = [
+        Place("end" not in s, iteration if s.get("convert_to_iter_based") else None)
+        for s in (config if isinstance(config, list) else [config])
+    ]
+    changed = resume_schedules(runner.param_schedulers, saved, places)
     if changed:
         runner.logger.warning(
             f"the learning rate goes on from the checkpoint's, by the config's schedule: {'; '.join(changed)}"
