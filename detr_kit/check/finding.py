@@ -83,8 +83,9 @@ CATALOGUE: dict[str, tuple[str, str, str]] = {
     ),
     "images-exif-rotated": (
         WARNING, "pictures that their EXIF data turns",
-        "training uses the stored pixels unless only the turned ones fit the stated size; look whether the "
-        "boxes fit, or store the pictures upright (exiftran -ai, jhead -autorot)",
+        "training uses the stored pixels unless only the turned ones fit the stated size, which squares, "
+        "mirrored pictures and half turns never tell, and detection always turns; look whether the boxes "
+        "fit, or store the pictures upright (exiftran -ai, jhead -autorot)",
     ),
     "images-twice": (
         NOTE, "pictures with the same content as another of the set", "keep one of them",

@@ -4,6 +4,8 @@ from .checkpoint_hook import CheckpointHook
 from .coco_metric import CocoMetric
 from .curves import CurveHook, draw_curves
 from .early_stopping_hook import EarlyStoppingHook
+from .ema_hook import EMAHook
+from .evaluation_loops import TestLoop, ValLoop
 from .features import Features
 from .fine_tune import fine_tune
 from .optim import GroupedOptimWrapperConstructor
@@ -21,12 +23,15 @@ __all__ = [
     "CocoMetric",
     "CurveHook",
     "DetectionRunner",
+    "EMAHook",
     "EarlyStoppingHook",
     "EpochBasedTrainLoop",
     "Features",
     "GroupedOptimWrapperConstructor",
     "OptimWrapper",
+    "TestLoop",
     "TrainableDetector",
+    "ValLoop",
     "draw_curves",
     "evaluate",
     "fine_tune",

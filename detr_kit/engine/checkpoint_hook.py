@@ -14,6 +14,7 @@ from ..errors import InputError
 from ..registry import HOOKS
 from .atomic_file import remove_partial_files, whole_file
 from .earlier_run import set_aside
+from .features import FEATURES_FILE
 
 PREEMPTED = "preempted.pth"
 _MARKER = "last_checkpoint"
@@ -48,7 +49,7 @@ class CheckpointHook(MMEngineCheckpointHook):
     def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
         """Not before there is something to save: a run that was started by mistake changes nothing."""
         starts_anew = not self._directory_is_ours and is_main_process()
-        if starts_anew and (aside := set_aside(runner.work_dir, _MARKER)):
+        if starts_anew and (aside := set_aside(runner.work_dir, _MARKER, FEATURES_FILE)):
             runner.logger.warning(f"the checkpoints of an earlier run are in {aside} now")
         self._directory_is_ours = True
 

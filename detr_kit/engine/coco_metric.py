@@ -33,7 +33,9 @@ class CocoMetric(BaseMetric):
     default_prefix = "coco"
 
     def __init__(self, outfile: str | None = None, pictures: str | None = None) -> None:
-        super().__init__(collect_device="cpu")
+        # "gpu" is mmengine's word for gathering over the process group, whatever the device; "cpu" gathers
+        # through a folder that all machines would have to share.
+        super().__init__(collect_device="gpu")
         self.outfile, self.pictures = outfile, pictures
 
     def process(self, data_batch: ImageBatch, data_samples: Sequence[Prediction]) -> None:

@@ -6,11 +6,11 @@ import time
 from pathlib import Path
 
 
-def set_aside(work_dir: str | Path, marker: str) -> Path | None:
+def set_aside(work_dir: str | Path, *with_them: str) -> Path | None:
     """Move the checkpoints of an earlier run into a folder of their own, `WORK_DIR/earlier_DATE_TIME`.
 
     Args:
-        marker: name of the file that says which of them is the last; it goes with them.
+        with_them: names of files that tell of the checkpoints and go with them.
 
     Returns:
         That folder; None where there are none.
@@ -21,7 +21,7 @@ def set_aside(work_dir: str | Path, marker: str) -> Path | None:
         return None
     aside = folder / time.strftime("earlier_%Y%m%d_%H%M%S", time.localtime(checkpoints[-1].stat().st_mtime))
     aside.mkdir(exist_ok=True)
-    for path in [*checkpoints, folder / marker]:
+    for path in [*checkpoints, *(folder / name for name in with_them)]:
         if path.exists():
             path.rename(aside / path.name)
     return aside

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields, replace
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 
 from ..errors import InputError
-from .atomic_file import whole_file
 
 _DTYPES = {"bf16": "bfloat16", "fp16": "float16"}
+FEATURES_FILE = "features.json"  # beside a run's checkpoints
 EMA_HOOK = dict(type="EMAHook", ema_type="MomentumAnnealingEMA", momentum=0.0002)
 
 
@@ -94,19 +91,13 @@ class Features:
             name = dict(project="detr-kit", dir=config.work_dir)
             config.visualizer.vis_backends.append(dict(type="WandbVisBackend", init_kwargs=name))
 
-    def kept(self, work_dir: str | Path, resume: bool) -> Features:
-        """These, or on resuming with none given those that the run began with; written down for next time.
+    def over(self, earlier: Features) -> Features:
+        """Field by field what is given here, else what the run began with.
 
         A run that began with a moving average or in half precision would otherwise go on as another one.
         """
-        file = Path(work_dir) / "features.json"
-        if resume and self == Features() and file.is_file():
-            return Features(**json.loads(file.read_text()))
-        if os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) == "0":
-            file.parent.mkdir(parents=True, exist_ok=True)
-            with whole_file(file) as partial:
-                partial.write_text(json.dumps(asdict(self)))
-        return self
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(earlier, **{k: v for k, v in given.items() if v is not None and v is not False})
 
     def _check(self) -> None:
         if self.amp is not None and self.amp not in _DTYPES:
@@ -126,7 +117,8 @@ class Features:
 
 
 def _warmup(iterations: int) -> dict[str, Any]:
-    return dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=iterations)
+    # mmengine counts both ends: of one iteration there would be none in which the rate rises.
+    return dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=max(iterations, 2))
 
 
 def _without_warmup(schedulers: Any) -> list:
