@@ -13,6 +13,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from ..data.file_names import match_names
 from ..data.image_io import decode_image
 from ..errors import InputError
 from .annotation_table import AnnotationTable
@@ -40,7 +41,9 @@ class ImageFacts:
 
 def image_paths(table: AnnotationTable, folder: Path) -> list[Path]:
     """The file of each image."""
-    return [folder / str(image.get("file_name", "")) for image in table.images]
+    names = [str(image.get("file_name", "")) for image in table.images]
+    found = match_names(folder, names)
+    return [found.path(name) for name in names]
 
 
 def examine_image(path: Path) -> ImageFacts:
