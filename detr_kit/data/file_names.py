@@ -48,10 +48,11 @@ class Matches:
         if not self.loose:
             return ""
         name, file = next(iter(self.loose.items()))
+        show = ascii if _composed(name) == _composed(file) else repr  # else they would look the same
         total = len(self.paths) + len(self.ambiguous) + len(self.missing)
         return (
             f"{len(self.loose)} of {total} file names are spelt otherwise than the files in {self.folder}, "
-            f"and each fits one alone: {name!r} is {file!r}"
+            f"and each fits one alone: {show(name)} is {show(file)}"
         )
 
     def complaint(self) -> str:
