@@ -21,8 +21,8 @@ _MOST_TRIED = 40  # inner folders, for a hint
 def find_data(path: str | Path, images: str | Path | None = None, need_images: bool = True) -> DataSource:
     """Recognise COCO JSON, Pascal VOC, YOLO or CVAT's XML by content, and find the splits.
 
-    Where a folder holds several formats the first of COCO, YOLO, VOC and CVAT is read, and the content's notes
-    name the others.
+    Where a folder holds several formats the first of COCO, YOLO, VOC and CVAT is read, and the content's
+    notes name the others.
 
     Args:
         path: an annotation file, a data.yaml, or a folder.
@@ -45,8 +45,8 @@ def find_data(path: str | Path, images: str | Path | None = None, need_images: b
         return _with_note(found, ", ".join(_others(found)))
     raise InputError(
         f"{path}: no data set of a known format. Looked for: COCO (a JSON file with images, annotations and "
-        "categories, here or two folders deep), YOLO (a data.yaml, or labels/*.txt beside images/), Pascal VOC "
-        "(XML files with <annotation>, here or three folders deep) and CVAT for images (annotations.xml)"
+        "categories, here or two folders deep), YOLO (a data.yaml, or labels/*.txt beside images/), Pascal "
+        "VOC (XML files with <annotation>, here or three folders deep) and CVAT for images (annotations.xml)"
         f"{_hint(path)}"
     )
 
