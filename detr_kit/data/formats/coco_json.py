@@ -12,7 +12,7 @@ from pathlib import Path
 from ...errors import InputError
 from ..coco_annotations import read_coco_json
 from ..file_names import match_names
-from .picture_folders import best_folder, picture_folders, subfolders
+from .picture_folders import best_folder, is_of_annotations, picture_folders, subfolders
 from .split import SPLITS, Content, DataSource, Problem, Split, split_name
 
 _PARTS = ("images", "annotations", "categories")
@@ -25,8 +25,9 @@ _WIDE = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 def find_coco(path: Path, images: Path | None = None, need_images: bool = True) -> DataSource | None:
     """The data set of an annotation file, or of a folder that has some; None where there is none.
 
-    Files are looked for in the folder and two folders deep. A file's name says which split it is, else the
-    folder that it is in. Each JSON file is used, or named as unused in the content's notes. Pictures:
+    Files are looked for in the folder, in those of annotations or a split in it, and in the folders in these.
+    A file's name says which split it is, else that of its folder. Each JSON file is used, or named as unused
+    in the content's notes. Pictures:
     `images`, else where the first file names are found; only with `need_images` do they have to be there.
 
     Raises:
@@ -45,6 +46,7 @@ def find_coco(path: Path, images: Path | None = None, need_images: bool = True) 
     for file, keys in lacking.items():
         if keys:
             unused[file] = _why_unused(path, file, keys)
+    unused |= dict.fromkeys(_elsewhere(path), "it is in a folder of its own; give that folder to read it")
     notes = [f"{_shown(path, file)} is not used: {why}" for file, why in unused.items() if why]
     return DataSource("coco", path, {
         name: _split(name, files[name], images, need_images, notes if name == next(iter(files)) else [])
@@ -63,12 +65,22 @@ def incomplete_coco(path: Path) -> str:
 
 def _json_files(folder: Path) -> list[Path]:
     """The usual places first: of two files for a split in different folders the first is taken."""
-    children = subfolders(folder)
-    children.sort(key=lambda child: (not child.name.lower().startswith("annotation"), child.name))
-    usual = [child for child in children if child.name.lower().startswith("annotation")]
-    others = [child for child in children if child not in usual]
-    inner = [grandchild for child in others for grandchild in subfolders(child)]
-    return [file for place in (*usual, folder, *others, *inner) for file in _visible(place)]
+    return [file for place in _places(folder) for file in _visible(place)]
+
+
+def _places(folder: Path) -> list[Path]:
+    """The folder, those of annotations or of a split in it, and the folders in these: others are other sets."""
+    first = [child for child in subfolders(folder) if is_of_annotations(child)]
+    parts = [child for child in subfolders(folder) if split_name(child.name) and child not in first]
+    return [*first, folder, *parts, *(inner for child in (*first, *parts) for inner in subfolders(child))]
+
+
+def _elsewhere(path: Path) -> list[Path]:
+    """COCO files in folders of other names, which are not taken for the set's."""
+    places = _places(path)
+    return [
+        f for child in subfolders(path) if child not in places for f in _visible(child) if not _lacking(f)
+    ]
 
 
 def _visible(folder: Path) -> list[Path]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from .split import split_name
 
 _USUAL = ("images", "jpegimages", "image", "imgs", "img", "pictures", "pics", "photos", "data")
-_OF_ANNOTATIONS = re.compile("annot|label|json|xml|coco|voc|gt", re.IGNORECASE)
+_OF_ANNOTATIONS = re.compile("annot|label|json|xml|^gt$", re.IGNORECASE)
 _MOST = 300  # beside a set in a home directory there may be thousands
 
 
@@ -27,7 +27,7 @@ def picture_folders(here: Path, split: str = "") -> list[list[Path]]:
     """
     within = [here, *_two_deep(here)]
     beside = [folder for folder in _two_deep(here.parent) if not folder.is_relative_to(here)]
-    if not _OF_ANNOTATIONS.match(here.name):
+    if not is_of_annotations(here):
         beside = [f for f in beside if _names(f, here.parent)[0] in (*_USUAL, split.lower())]
     groups = []
     for base, folders in ((here, within), (here.parent, [*beside, here.parent])):
@@ -43,6 +43,11 @@ def best_folder(groups: list[list[Path]], hits: Callable[[Path], int]) -> Path |
         if max(counts, default=0) > 0:
             return group[counts.index(max(counts))]
     return None
+
+
+def is_of_annotations(folder: Path) -> bool:
+    """Whether a folder is called as one of annotations."""
+    return _OF_ANNOTATIONS.search(folder.name) is not None
 
 
 def subfolders(folder: Path) -> list[Path]:

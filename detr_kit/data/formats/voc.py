@@ -19,6 +19,7 @@ from .voc_page import VocPage, read_page, root_name
 from .voc_pictures import Pictures, find_pictures
 
 _ROOT = "annotation"
+_MOST_FOLDERS = 1000  # that are looked into at one depth: the path may be a home directory
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ def annotation_folders(path: Path) -> list[Path]:
     """The folders that hold XML files of Pascal VOC: itself and those up to three deep."""
     level, found = [path], []
     for _ in range(4):
+        level = level[:_MOST_FOLDERS]
         found += [folder for folder in level if any(root_name(file) == _ROOT for file in _xml_files(folder))]
         level = [child for folder in level for child in subfolders(folder)]
     return found
