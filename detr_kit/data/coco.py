@@ -202,7 +202,7 @@ class CocoDataset(Dataset):
         return self.folder / self._loose_names.get(name, name)
 
     def _check_files_exist(self) -> None:
-        """A missing image is known before training starts; names that are spelt otherwise find their files."""
+        """A missing image is known before training starts; names spelt otherwise find their files."""
         found = match_names(self.folder, (str(n) for n in self.annotations.file_names[self._indices]))
         if found.missing or found.ambiguous:
             raise InputError(

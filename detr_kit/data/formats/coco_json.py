@@ -69,7 +69,7 @@ def _json_files(folder: Path) -> list[Path]:
 
 
 def _places(folder: Path) -> list[Path]:
-    """The folder, those of annotations or of a split in it, and the folders in these: others are other sets."""
+    """The folder, those of annotations or of a split in it, and the folders in these."""
     first = [child for child in subfolders(folder) if is_of_annotations(child)]
     parts = [child for child in subfolders(folder) if split_name(child.name) and child not in first]
     return [*first, folder, *parts, *(inner for child in (*first, *parts) for inner in subfolders(child))]
@@ -204,7 +204,7 @@ def folder_of_pictures(file: Path, names: list[str], required: bool = True) -> P
         # Beside a folder of the user's nothing is looked through: it may be a home directory.
         found = best_folder(groups if here.name.lower().startswith("annot") else groups[:1], by_any_spelling)
     if found is None and required and names:  # a file without names has another fault, told by its reader
-        tried = ", ".join(str(folder) for folder in [*groups[0], *groups[1]][:4])
+        tried = ", ".join(str(folder) for group in groups for folder in group[:2])
         raise InputError(
             f"{file}: its pictures (first {names[:1]}) are in none of {tried}, … by this name or a like one; "
             "give their folder with --images"

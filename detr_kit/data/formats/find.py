@@ -45,8 +45,9 @@ def find_data(path: str | Path, images: str | Path | None = None, need_images: b
         return _with_note(found, ", ".join(_others(found)))
     raise InputError(
         f"{path}: no data set of a known format. Looked for: COCO (a JSON file with images, annotations and "
-        "categories, here, in annotations/ or in train/ and valid/), YOLO (a data.yaml, or labels/*.txt beside images/), Pascal "
-        "VOC (XML files with <annotation>, here or three folders deep) and CVAT for images (annotations.xml)"
+        "categories, here, in annotations/ or in train/ and valid/), YOLO (a data.yaml, or labels/*.txt "
+        "beside images/), Pascal VOC (XML files with <annotation>, here or three folders deep) and CVAT for "
+        "images (annotations.xml)"
         f"{_hint(path)}"
     )
 

@@ -17,8 +17,9 @@ _MOST = 300  # beside a set in a home directory there may be thousands
 def picture_folders(here: Path, split: str = "") -> list[list[Path]]:
     """Folders that may hold the pictures of annotations in a folder, whatever they are called.
 
-    Two groups, for what lies nearer is not to be outdone by a neighbour: the folder itself and what is in it,
-    two deep; then its parent and what is beside it. Beside a folder that is not called as one of annotations
+    In groups, for what lies nearer is not to be outdone by a neighbour: the folder itself and what is in it,
+    two deep; then its parent and what is beside it; then, of `annotations/train`, what is beside
+    `annotations`. Beside a folder that is not called as one of annotations
     only those of usual names count: others belong to other data sets. Folders of another split do not count.
 
     Args:
@@ -29,8 +30,11 @@ def picture_folders(here: Path, split: str = "") -> list[list[Path]]:
     beside = [folder for folder in _two_deep(here.parent) if not folder.is_relative_to(here)]
     if not is_of_annotations(here):
         beside = [f for f in beside if _names(f, here.parent)[0] in (*_USUAL, split.lower())]
+    places = [(here, within), (here.parent, [*beside, here.parent])]
+    if is_of_annotations(here.parent):
+        places.append((here.parent.parent, list(_two_deep(here.parent.parent))))
     groups = []
-    for base, folders in ((here, within), (here.parent, [*beside, here.parent])):
+    for base, folders in places:
         fitting = [folder for folder in folders if not _is_of_another_split(_names(folder, base), split)]
         groups.append(sorted(fitting, key=lambda f, base=base: _rank(_names(f, base), split)))  # type: ignore[misc]
     return [group[:_MOST] for group in groups]
@@ -72,7 +76,9 @@ def _names(folder: Path, base: Path) -> tuple[str, ...]:
 
 def _rank(names: tuple[str, ...], split: str) -> tuple[int, int, int]:
     usual = min((_USUAL.index(name) for name in names if name in _USUAL), default=len(_USUAL))
-    return (0 if split and split.lower() in names else 1), usual, len(names)
+    own = split_name(split)
+    is_same = own is not None and any(split_name(name) == own for name in names)
+    return (0 if split and split.lower() in names else 1 if is_same else 2), usual, len(names)
 
 
 def _is_of_another_split(names: tuple[str, ...], split: str) -> bool:
