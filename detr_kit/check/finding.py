@@ -87,6 +87,11 @@ CATALOGUE: dict[str, tuple[str, str, str]] = {
         "mirrored pictures and half turns never tell, and detection always turns; look whether the boxes "
         "fit, or store the pictures upright (exiftran -ai, jhead -autorot)",
     ),
+    "images-few-bits": (
+        WARNING, "16-bit pictures that do not use their 16 bits",
+        "look whether they are bright enough: values are scaled from the smallest of 8, 10, 12, 14 and 16 "
+        "bits that holds the file's highest; else scale them alike and save them with 8 bits",
+    ),
     "images-twice": (
         NOTE, "pictures with the same content as another of the set", "keep one of them",
     ),

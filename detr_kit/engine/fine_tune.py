@@ -17,7 +17,7 @@ from ..check.list_findings import objects_per_image
 from ..checkpoints import CheckpointFile, checkpoint_path, detect_format, read_checkpoint, strip_wrapper
 from ..checkpoints.architecture import Architecture
 from ..config import config_names, find_config, read_config
-from ..data.formats import SPLITS, Content, DataSource, find_data, hold_out
+from ..data.formats import SPLITS, Content, DataSource, find_data, hold_out, look_alikes_of
 from ..errors import InputError
 from .features import EMA_HOOK, Features
 from .fine_tune_config import FineTuning, config_text
@@ -201,7 +201,7 @@ def _stem(path: Path) -> str:
 def _parts(source: DataSource, folder: Path) -> tuple[dict[str, _Part], list[str]]:
     """The splits to train, validate and test on, and what to tell of them."""
     contents = {name: split.read() for name, split in source.splits.items()}
-    told = [note for content in contents.values() for note in content.notes][:1]
+    told = list(dict.fromkeys(note for content in contents.values() for note in content.notes))
     whole = {name: content.refuse_problems() for name, content in contents.items()}
     first = "train" if "train" in whole else "all"
     if first not in whole:
@@ -212,9 +212,11 @@ def _parts(source: DataSource, folder: Path) -> tuple[dict[str, _Part], list[str
         raise InputError(f"{source.path}: no picture in the {first} split")
     written: dict[str, dict[str, Any]] = {}
     if "val" not in whole:
-        written["train"], written["val"] = hold_out(whole[first], HELD_OUT)
+        alike = look_alikes_of(whole[first], source.splits[first].images)
+        written["train"], written["val"] = hold_out(whole[first], HELD_OUT, groups=alike.groups)
         count, total = len(written["val"]["images"]), len(whole[first]["images"])
         told.append(f"no validation split: {count} of {total} pictures are held out of training (seed 0)")
+        told.append(f"{alike.note}; those of one group stay on one side" if alike.has_groups else alike.note)
     if source.format != "coco":
         written = {name: data for name, data in whole.items() if name != "all"} | written
     parts: dict[str, _Part] = {}
