@@ -34,7 +34,7 @@ def listed_pictures(settings: YoloSettings) -> dict[str, list[Path]]:
                 raise
             settings.warnings.append(f"{error}; the set has no test split then")
             continue
-        pictures[split] = list(dict.fromkeys(found)) if len(entries) > 1 else found
+        pictures[split] = found
     return pictures
 
 
@@ -97,8 +97,8 @@ def _locate(entry: str, settings: YoloSettings, split: str) -> Path:
     """
     text = entry.strip().replace("\\", "/")
     root, file = settings.root, settings.file
-    # Roboflow writes ../train/images for the folder beside the yaml file.
-    direct = [root / text, root / text.removeprefix("../"), file.parent / text]
+    # Roboflow writes ../train/images for the folder beside the yaml file, darknet data/train.txt.
+    direct = [root / text, root / text.removeprefix("../"), file.parent / text, root / text.removeprefix("data/")]
     found = next((path for path in direct if _exists(path)), None)
     if found is None:
         found = next((path for path in _moved(text, [root, file.parent]) if path is not None), None)
@@ -147,9 +147,16 @@ def _listed(file: Path, settings: YoloSettings) -> list[Path]:
         if line and not is_image(Path(line.replace("\\", "/"))):
             raise InputError(f"{file}, line {number}: {line!r} is not the name of a picture")
     names = list(dict.fromkeys(line for line in lines if line))
-    beside = {name for name in names if _exists(file.parent / name)}
+    beside = {name: path for name in names if (path := _beside(file, name))}
     matches = match_names(settings.root, [name for name in names if name not in beside])
+    if matches.ambiguous:
+        settings.warnings.append(f"{file.name}: {matches.complaint()}")
     if matches.note():
         settings.warnings.append(f"{file.name}: {matches.note()}")
-    found = [file.parent / name if name in beside else matches.path(name) for name in lines if name]
-    return [Path(os.path.normpath(path)) for path in found]
+    return [Path(os.path.normpath(beside.get(name) or matches.path(name))) for name in lines if name]
+
+
+def _beside(file: Path, name: str) -> Path | None:
+    """The picture that a line means without further ado; darknet's lines begin with data/."""
+    near = (file.parent / name, file.parent / name.removeprefix("data/"))
+    return next((path for path in near if _exists(path)), None)
