@@ -80,8 +80,8 @@ class Categories:
             return cls(tuple(given.get(label, UNUSED) for label in numbered.ids), numbered.ids)
         if isinstance(names, str | bytes) or not isinstance(names, Sequence):
             raise InputError(
-                f"class_names: a {type(names).__name__}; it must be a list of names in the order of the labels, "
-                "or label: name"
+                f"class_names: a {type(names).__name__}; it must be a list of names in the order of the "
+                "labels, or label: name"
             )
         if len(names) != num_classes:
             raise InputError(f"class_names: {len(names)} names for a checkpoint with {num_classes} classes")
@@ -103,7 +103,10 @@ class Categories:
 def _label(key: Any, num_classes: int) -> int:
     text = str(key).strip()
     if not text.isdecimal() or not int(text) < num_classes:
-        raise InputError(f"class_names: {key!r} is no label of a checkpoint with {num_classes} classes: 0 … {num_classes - 1}")
+        raise InputError(
+            f"class_names: {key!r} is no label of a checkpoint with {num_classes} classes: "
+            f"0 … {num_classes - 1}"
+        )
     return int(text)
 
 

@@ -44,7 +44,8 @@ class Detector(Predictor):
         checkpoint: .pth or .safetensors of any known format, or a transformers folder. Classes are read
             from it. "builtin" is the small one inside the package, which finds coloured shapes.
         device: "cpu", "cuda", "mps", …; by default a GPU where there is one.
-        class_names: the classes, for a checkpoint that does not name them: in the order of the labels, or label: name.
+        class_names: the classes, for a checkpoint that does not name them: in the order of the labels, or
+            label: name.
         half: "bf16" or "fp16" runs the network in half precision; boxes and scores stay float32.
         compile: compile the network with torch.compile; the first image of a shape then takes long.
         nms_iou_threshold: leave out detections that overlap a better one of their class by more than this

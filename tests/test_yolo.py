@@ -58,7 +58,10 @@ def _darknet(folder):
     pairs(folder, "obj_train_data", "obj_train_data")
     pairs(folder, "obj_valid_data", "obj_valid_data", "de")
     text(folder / "obj.names", "circle\nsquare\n")
-    text(folder / "obj.data", "classes = 2\ntrain = data/train.txt\nvalid = data/valid.txt\nnames = data/obj.names\n")
+    text(
+        folder / "obj.data",
+        "classes = 2\ntrain = data/train.txt\nvalid = data/valid.txt\nnames = data/obj.names\n",
+    )
     text(folder / "train.txt", "".join(f"data/obj_train_data/{name}.jpg\n" for name in "abc"))
     text(folder / "valid.txt", "".join(f"data/obj_valid_data/{name}.jpg\n" for name in "de"))
 
@@ -152,19 +155,36 @@ def test_labels_in_a_folder_of_another_name_than_the_pictures_are_an_error_that_
     move(usual(tmp_path), "labels/train", "labels/training")
     problems = said(tmp_path, "problems")
     assert "none of the 3 pictures of train has a label file; looked for labels/train/a.txt" in problems
-    assert "labels/training/a.txt: labels of no picture that is found; images/train/a.jpg has none" in problems
+    assert (
+        "labels/training/a.txt: labels of no picture that is found; images/train/a.jpg has none" in problems
+    )
     assert check_data(list(find_data(tmp_path).splits.values())).exit_code == 1
 
 
 def test_a_set_without_any_label_file_is_refused(tmp_path):
     move(usual(tmp_path), "labels", "elsewhere")
-    with pytest.raises(InputError, match=r"none of the 5 pictures has a label file; looked for labels/train/a\.txt"):
+    with pytest.raises(
+        InputError, match=r"none of the 5 pictures has a label file; looked for labels/train/a\.txt"
+    ):
         find_data(tmp_path)
 
 
 def test_pictures_of_all_readable_types_are_read(tmp_path):
-    writable = [s for s in (".avif", ".gif", ".jpe", ".dib", ".jfif", ".webp", ".tif", ".bmp", ".ppm", ".jp2", ".PNG", ".tga")
-                if s.lower() in IMAGE_SUFFIXES]  # fmt: skip
+    suffixes = [
+        ".avif",
+        ".gif",
+        ".jpe",
+        ".dib",
+        ".jfif",
+        ".webp",
+        ".tif",
+        ".bmp",
+        ".ppm",
+        ".jp2",
+        ".PNG",
+        ".tga",
+    ]
+    writable = [suffix for suffix in suffixes if suffix.lower() in IMAGE_SUFFIXES]
     for number, suffix in enumerate(writable):
         pairs(tmp_path, "images", "labels", [f"p{number}"], suffix)
     assert len(writable) >= 11
@@ -223,7 +243,9 @@ def test_pictures_in_no_split_are_named_and_an_error_where_nothing_says_that_the
 def test_of_two_label_files_for_a_picture_the_unread_one_is_named(tmp_path):
     usual(tmp_path)
     text(tmp_path / "images/train/a.txt", TWO)
-    assert "1 pictures have two label files; labels/train/a.txt is read, images/train/a.txt is not" in said(tmp_path)
+    assert "1 pictures have two label files; labels/train/a.txt is read, images/train/a.txt is not" in said(
+        tmp_path
+    )
     text(tmp_path / "labels/train/a.txt", "")
     assert "this one is empty, and images/train/a.txt is not" in said(tmp_path, "problems")
 
@@ -238,7 +260,11 @@ def test_a_label_file_is_found_in_another_case_or_composition_but_never_taken_fr
     text(tmp_path / "labels/b.txt")
     data = contents(tmp_path)["all"].data
     names = {i["id"]: i["file_name"] for i in data["images"]}
-    assert {names[a["image_id"]] for a in data["annotations"]} == {f"images/{accent}.jpg", "images/a.jpg", "images/B.JPG"}
+    assert {names[a["image_id"]] for a in data["annotations"]} == {
+        f"images/{accent}.jpg",
+        "images/a.jpg",
+        "images/B.JPG",
+    }
 
 
 @pytest.mark.parametrize(("encoding", "reads"), [("utf-8-sig", True), ("utf-16", True), ("latin-1", False)])
@@ -246,7 +272,10 @@ def test_a_label_file_is_found_in_another_case_or_composition_but_never_taken_fr
 def test_text_files_have_a_mark_or_are_refused_by_name_in_one_line(tmp_path, file, encoding, reads):
     is_listed = file == "images/train.txt"
     train = file if is_listed else "images/train"
-    usual(tmp_path, None if file == "classes.txt" else f"names: [circle, square]\ntrain: {train}\nval: images/val\n")
+    usual(
+        tmp_path,
+        None if file == "classes.txt" else f"names: [circle, square]\ntrain: {train}\nval: images/val\n",
+    )
     if file == "classes.txt":
         (tmp_path / file).write_text("circle\nsquare\n")
     if is_listed:

@@ -24,9 +24,9 @@ WAYS = {
     "empty test": f"{SPLITS}test:\nnames: [circle, square]\n",
     "no test": f"{SPLITS}test: null\nnames: [circle, square]\n",
     "lists": "train: [images/train]\nval:\n- images/val\nnames:\n- circle\n- square\n",
-    "roboflow": "train: ../images/train\nval: ../images/val\nnames: [circle, square]\nroboflow:\n  workspace: x\n",
+    "roboflow": "train: ../images/train\nval: ../images/val\nnames: [circle, square]\nroboflow:\n  a: x\n",
     "names in a file": f"{SPLITS}names: classes.names\n",
-    "other keys": f"{SPLITS}names: [circle, square]\nnc: 2\ndownload: https://x.y/z.zip\nlicense: none\nseed: 3\n",
+    "other keys": f"{SPLITS}names: [circle, square]\nnc: 2\ndownload: https://x.y/z\nseed: 3\n",
     "windows": "path: .\\\ntrain: images\\train\nval: .\\images\\val\nnames: [circle, square]\n",
 }  # fmt: skip
 
@@ -42,8 +42,10 @@ def test_ways_to_write_a_yaml_that_mean_the_same(tmp_path, name):
 
 
 @pytest.mark.parametrize(("written", "names"), [
-    ("[circle, yes]", ["circle", "yes"]), ("{0: no, 1: 007}", ["no", "007"]), ("[1.0, null]", ["1.0", "null"]),
-    ("[2024-01-02, 0x1F]", ["2024-01-02", "0x1F"]), ("[~, 1e3]", ["~", "1e3"]), ("['on', Off]", ["on", "Off"]),
+    ("[circle, yes]", ["circle", "yes"]), ("{0: no, 1: 007}", ["no", "007"]),
+    ("[1.0, null]", ["1.0", "null"]),
+    ("[2024-01-02, 0x1F]", ["2024-01-02", "0x1F"]), ("[~, 1e3]", ["~", "1e3"]),
+    ("['on', Off]", ["on", "Off"]),
     ("[1_000, 12:30:00]", ["1_000", "12:30:00"]), ("[a  b, 'c\n\n  d']", ["a b", "c d"]),
 ])  # fmt: skip
 def test_names_are_the_text_that_the_user_wrote(tmp_path, written, names):
@@ -144,7 +146,9 @@ def test_ways_to_write_a_list_of_pictures(tmp_path, line):
 def test_a_list_of_pictures_that_are_no_pictures_is_refused_by_line(tmp_path):
     usual(tmp_path, "train: train.txt\nval: images/val\nnames: [circle, square]\n")
     text(tmp_path / "train.txt", "images/train/a.jpg\n\nimages/train/b\n")
-    with pytest.raises(InputError, match=r"train\.txt, line 3: 'images/train/b' is not the name of a picture"):
+    with pytest.raises(
+        InputError, match=r"train\.txt, line 3: 'images/train/b' is not the name of a picture"
+    ):
         find_data(tmp_path)
     text(tmp_path / "train.txt", "images/train/a.jpg\nimages/train/lost.jpg\n")
     (problem,) = contents(tmp_path)["train"].problems
@@ -177,7 +181,9 @@ class TestWhichYaml:
         usual(tmp_path, None)
         text(tmp_path / "one.yaml", self.OWN)
         text(tmp_path / "two.yml", self.OTHER)
-        with pytest.raises(InputError, match=r"one\.yaml and two\.yml describe different data sets; give one of"):
+        with pytest.raises(
+            InputError, match=r"one\.yaml and two\.yml describe different data sets; give one of"
+        ):
             find_data(tmp_path)
         assert class_names(tmp_path / "one.yaml") == ["circle", "square"]
         text(tmp_path / "two.yml", f"# the same\n{self.OWN}")
@@ -217,14 +223,19 @@ class TestNameFiles:
         pairs(tmp_path, "val", "val", "de")
         for name, classes in (("train", "circle\nsquare\n"), ("val", "square\ncircle\n")):
             text(tmp_path / name / "classes.txt", classes)
-        with pytest.raises(InputError, match=r"train/classes\.txt and .*val/classes\.txt: they name different"):
+        with pytest.raises(
+            InputError, match=r"train/classes\.txt and .*val/classes\.txt: they name different"
+        ):
             find_data(tmp_path)
         text(tmp_path / "classes.txt", "one\ntwo\n")
         assert class_names(tmp_path) == ["one", "two"]
 
     def test_darknets_description_names_its_files(self, tmp_path):
         pairs(tmp_path, "obj_train_data", "obj_train_data")
-        text(tmp_path / "obj.data", "classes = 3\ntrain  = data/train.txt\nnames = data/obj.names\nbackup = backup/\n")
+        text(
+            tmp_path / "obj.data",
+            "classes = 3\ntrain  = data/train.txt\nnames = data/obj.names\nbackup = backup/\n",
+        )
         text(tmp_path / "train.txt", "".join(f"data/obj_train_data/{name}.jpg\n" for name in "abc"))
         with pytest.raises(InputError, match=r"obj\.data: names='data/obj\.names': no .*; correct it"):
             find_data(tmp_path)

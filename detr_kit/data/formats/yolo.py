@@ -22,10 +22,10 @@ def find_yolo(path: Path) -> DataSource | None:
     """The data set of a data.yaml or obj.data, or of a folder; None where there is none.
 
     `names` may be a list or a dict; `train`, `val`, `test` a folder, a text file of pictures, or a list of
-    these; they are relative to `path`, and `path` to the folder of the yaml file. A folder without such a file
-    is one of these: pictures and labels in sibling folders (`images/train`, `labels/train`), in folders of the
-    splits (`train/images`, `train/labels`), or side by side; `train.txt` and `val.txt` may say what is in which
-    split, `classes.txt` or `obj.names` name the classes.
+    these; they are relative to `path`, and `path` to the folder of the yaml file. A folder without such a
+    file is one of these: pictures and labels in sibling folders (`images/train`, `labels/train`), in folders
+    of the splits (`train/images`, `train/labels`), or side by side; `train.txt` and `val.txt` may say what is
+    in which split, `classes.txt` or `obj.names` name the classes.
 
     Raises:
         InputError: the description is broken, or names what does not exist; no picture has labels.
@@ -63,7 +63,9 @@ def _of_folder(path: Path, settings: YoloSettings | None) -> DataSource | None:
     labels, entries = LabelFiles(path), lists_in(path)
     settings = settings or YoloSettings(path, path, None)
     if entries:
-        listed = YoloSettings(path, path, settings.names, entries, settings.keypoints, warnings=settings.warnings)
+        listed = YoloSettings(
+            path, path, settings.names, entries, settings.keypoints, warnings=settings.warnings
+        )
         pictures = listed_pictures(listed)
         if _have_labels(pictures, labels):
             return _data_source(path, listed, pictures)
@@ -81,12 +83,16 @@ def _of_folder(path: Path, settings: YoloSettings | None) -> DataSource | None:
 def _have_labels(pictures: dict[str, list[Path]], labels: LabelFiles) -> bool:
     """Whether a picture has labels: a file in a folder of that name, or lines that look so beside it."""
     files = (file for part in pictures.values() for picture in part for file in labels.of(picture)[:1])
-    return any("label" in relative(file.parent, labels.root).casefold() or has_label_lines(file) for file in files)
+    return any(
+        "label" in relative(file.parent, labels.root).casefold() or has_label_lines(file) for file in files
+    )
 
 
 def _label_folder(path: Path) -> Path | None:
     """A folder of labels, though no picture's."""
-    folders = sorted(f for f in path.iterdir() if f.is_dir() and is_label_folder(f.name) and not is_hidden(f.name))
+    folders = sorted(
+        f for f in path.iterdir() if f.is_dir() and is_label_folder(f.name) and not is_hidden(f.name)
+    )
     texts = ((f, file) for f in folders for file in list_files(f) if file.suffix.lower() == ".txt")
     return next((folder for folder, file in texts if has_label_lines(file)), None)
 
@@ -128,7 +134,9 @@ def _names_in(path: Path, labels: LabelFiles) -> dict[int, str] | None:
         files = [f for folder in folders if folder.is_dir() for f in sorted(folder.iterdir()) if f.is_file()]
         found = {f: read_names(f) for f in files if f.name.lower() in _NAME_FILES}
         if len({str(names) for names in found.values()}) > 1:
-            raise InputError(f"{' and '.join(map(str, found))}: they name different classes; keep one of them")
+            raise InputError(
+                f"{' and '.join(map(str, found))}: they name different classes; keep one of them"
+            )
         if found:
             return next(iter(found.values()))
     return None
@@ -140,7 +148,9 @@ def _number_classes(contents: list[Content]) -> None:
     for content in contents:
         names = range(max(used, default=-1) + 1)
         content.data["categories"] = [{"id": index, "name": f"class {index}"} for index in names]
-        content.notes.append("no data.yaml or classes.txt names the classes; they are called by their numbers")
+        content.notes.append(
+            "no data.yaml or classes.txt names the classes; they are called by their numbers"
+        )
 
 
 def _shared_names(names: dict[int, str]) -> list[str]:

@@ -12,8 +12,12 @@ from pathlib import Path
 from .image_files import is_hidden, is_image, list_files
 from .split import split_name
 
-IMAGE_FOLDERS = frozenset(("images", "image", "imgs", "img", "pics", "pictures", "photos", "jpegimages", "frames"))
-_NO_PICTURES = frozenset((".txt", ".json", ".xml", ".yaml", ".yml", ".csv", ".cache", ".npy", ".md", ".db", ".data", ".names"))
+IMAGE_FOLDERS = frozenset(
+    ("images", "image", "imgs", "img", "pics", "pictures", "photos", "jpegimages", "frames")
+)
+_NO_PICTURES = frozenset(
+    (".txt", ".json", ".xml", ".yaml", ".yml", ".csv", ".cache", ".npy", ".md", ".db", ".data", ".names")
+)
 _LABEL_FOLDERS = frozenset(("lbl", "lbls", "txt", "txts", "yolo", "bbox", "bboxes", "boxes", "gt"))
 
 
@@ -92,7 +96,9 @@ class LabelFiles:
         places = self.places(picture.parent)
         if len(places) == 1:
             parts = list(picture.parent.parts)
-            at = next((i for i in range(len(parts) - 1, -1, -1) if parts[i].casefold() in IMAGE_FOLDERS), None)
+            at = next(
+                (i for i in range(len(parts) - 1, -1, -1) if parts[i].casefold() in IMAGE_FOLDERS), None
+            )
             if at is not None:
                 return Path(*parts[:at], "labels", *parts[at + 1 :], f"{picture.stem}.txt")
         return places[0] / f"{picture.stem}.txt"

@@ -110,7 +110,8 @@ def _parse(line: str, names: dict[int, str] | None, keypoints: bool) -> tuple[in
     if not math.isfinite(label) or label != int(label) or not 0 <= label < _MOST_CLASSES:
         return f"class {fields[0]}: classes are numbered 0, 1, 2, …"
     if names is not None and int(label) not in names:
-        return f"class {fields[0]}: 'names' has no such class (it has {min(names, default='none')} … {max(names, default='none')})"
+        known = f"{min(names, default='none')} … {max(names, default='none')}"
+        return f"class {fields[0]}: 'names' has no such class (it has {known})"
     numbers = numbers[:4] if keypoints else numbers
     if len(numbers) != 4 and (len(numbers) < 6 or len(numbers) % 2):
         return f"{len(fields)} values; a line is `class cx cy w h`, or a class and the corners of a polygon"

@@ -98,7 +98,12 @@ def _locate(entry: str, settings: YoloSettings, split: str) -> Path:
     text = entry.strip().replace("\\", "/")
     root, file = settings.root, settings.file
     # Roboflow writes ../train/images for the folder beside the yaml file, darknet data/train.txt.
-    direct = [root / text, root / text.removeprefix("../"), file.parent / text, root / text.removeprefix("data/")]
+    direct = [
+        root / text,
+        root / text.removeprefix("../"),
+        file.parent / text,
+        root / text.removeprefix("data/"),
+    ]
     found = next((path for path in direct if _exists(path)), None)
     if found is None:
         found = next((path for path in _moved(text, [root, file.parent]) if path is not None), None)
@@ -143,7 +148,9 @@ def _listed(file: Path, settings: YoloSettings) -> list[Path]:
     for number, line in enumerate(lines, start=1):
         suffix = Path(line.replace("\\", "/")).suffix.lower()
         if line and suffix in UNREAD_SUFFIXES:
-            raise InputError(f"{file}, line {number}: {line!r}: {suffix} is not read; convert the picture to JPEG or PNG")
+            raise InputError(
+                f"{file}, line {number}: {line!r}: {suffix} is not read; convert the picture to JPEG or PNG"
+            )
         if line and not is_image(Path(line.replace("\\", "/"))):
             raise InputError(f"{file}, line {number}: {line!r} is not the name of a picture")
     names = list(dict.fromkeys(line for line in lines if line))

@@ -38,8 +38,10 @@ def tell_unused(
     others = {name_key(file.stem): file for file in account.others}
     for file in account.orphans:
         if has_label_lines(file):
-            words = map(split_name, file.relative_to(labels.root).parts if file.is_relative_to(labels.root) else ())
-            owner = next((contents[word] for word in words if word in contents), first)
+            words = map(
+                split_name, file.relative_to(labels.root).parts if file.is_relative_to(labels.root) else ()
+            )
+            owner = next((contents[word] for word in words if word and word in contents), first)
             owner.problems.append(_orphan(file, unlabelled, others, labels))
     unlisted = account.unlisted | {picture: labels.of(picture)[:1] for picture in left_out}
     _tell_unlisted(first, unlisted, labels.root, is_described)
@@ -69,7 +71,9 @@ def _looked_for(picture: Path, labels: LabelFiles) -> str:
     return f"looked for {' and '.join(relative(place, labels.root) for place in places)}"
 
 
-def _orphan(file: Path, unlabelled: Mapping[str, Path], others: Mapping[str, Path], labels: LabelFiles) -> Problem:
+def _orphan(
+    file: Path, unlabelled: Mapping[str, Path], others: Mapping[str, Path], labels: LabelFiles
+) -> Problem:
     shown = relative(file, labels.root)
     picture, other = unlabelled.get(name_key(file.stem)), others.get(name_key(file.stem))
     if other is not None:
@@ -88,15 +92,21 @@ def _orphan(file: Path, unlabelled: Mapping[str, Path], others: Mapping[str, Pat
 def _tell_unlisted(content: Content, unlisted: LabelsOf, root: Path, is_described: bool) -> None:
     labelled = [picture for picture, files in unlisted.items() if any(map(has_label_lines, files))]
     if labelled and not is_described:
-        remedy = f"in no split, and so {len(labelled)} pictures with labels would be left out; move them into one"
+        remedy = (
+            f"in no split, and so {len(labelled)} pictures with labels would be left out; move them into one"
+        )
         content.problems.append(Problem(relative(labelled[0], root), "", "", remedy))
     elif labelled:
         shown = relative(labelled[0], root)
-        content.warnings.append(f"{len(labelled)} pictures with labels are in no split and not used, first {shown}")
+        content.warnings.append(
+            f"{len(labelled)} pictures with labels are in no split and not used, first {shown}"
+        )
     without = [picture for picture in unlisted if picture not in set(labelled)]
     if without:
         shown = relative(without[0], root)
-        content.warnings.append(f"{len(without)} pictures without labels are in no split and not used, first {shown}")
+        content.warnings.append(
+            f"{len(without)} pictures without labels are in no split and not used, first {shown}"
+        )
 
 
 def _tell_passed_over(content: Content, part: LabelsOf, root: Path) -> None:
@@ -107,5 +117,7 @@ def _tell_passed_over(content: Content, part: LabelsOf, root: Path) -> None:
             remedy = f"this one is empty, and {relative(other, root)} is not; keep one of them"
             content.problems.append(Problem(relative(files[0], root), "", "", remedy))
     if several:
-        read, other = (relative(file, root) for file in several[0][:2])
-        content.warnings.append(f"{len(several)} pictures have two label files; {read} is read, {other} is not")
+        read, unread = (relative(file, root) for file in several[0][:2])
+        content.warnings.append(
+            f"{len(several)} pictures have two label files; {read} is read, {unread} is not"
+        )

@@ -60,8 +60,8 @@ class _TextLoader(yaml.BaseLoader):
 def find_settings(folder: Path) -> YoloSettings | None:
     """The settings of the one description in a folder; None where there is none.
 
-    A data.yaml comes before other YAML files, and those before darknet's .data. A file counts that names classes
-    (or says how many) and pictures; one with names alone where there is no other.
+    A data.yaml comes before other YAML files, and those before darknet's .data. A file counts that names
+    classes (or says how many) and pictures; one with names alone where there is no other.
 
     Raises:
         InputError: several that say different things, or one that is broken.
@@ -78,9 +78,9 @@ def find_settings(folder: Path) -> YoloSettings | None:
             found[file] = content
     full = {file: content for file, content in found.items() if _has_split(content)}
     chosen = _choose(folder, full or found)
-    for file, error in broken.items():
+    for file, refusal in broken.items():
         if file.name.lower() in _PREFERRED or (chosen is None and _mentions_names(file)):
-            raise error
+            raise refusal
     if chosen is None:
         return _darknet_in(folder)
     settings = _settings(chosen, found[chosen])
@@ -116,7 +116,9 @@ def read_names(file: Path) -> dict[int, str]:
 
 
 def _files(folder: Path, suffixes: Iterable[str]) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in suffixes and not is_hidden(p.name) and p.is_file())
+    return sorted(
+        p for p in folder.iterdir() if p.suffix.lower() in suffixes and not is_hidden(p.name) and p.is_file()
+    )
 
 
 def _load(file: Path) -> Any:
@@ -143,7 +145,9 @@ def _choose(folder: Path, files: Mapping[Path, Mapping[str, Any]]) -> Path | Non
     candidates = preferred or list(files)
     if any(files[file] != files[candidates[0]] for file in candidates[1:]):
         named = " and ".join(file.name for file in candidates)
-        raise InputError(f"{folder}: {named} describe different data sets; give one of the files instead of the folder")
+        raise InputError(
+            f"{folder}: {named} describe different data sets; give one of the files instead of the folder"
+        )
     return candidates[0] if candidates else None
 
 
@@ -167,7 +171,8 @@ def _add_splits(settings: YoloSettings, content: Mapping[str, Any]) -> None:
                 settings.warnings.append(f"{unread}; splits are train, val and test")
         elif any(isinstance(entry, Mapping | list) for entry in entries):
             raise InputError(
-                f"{file}: {key}={reprlib.repr(value)}: it must be a folder, a text file of pictures, or a list of these"
+                f"{file}: {key}={reprlib.repr(value)}: it must be a folder, a text file of pictures, or a "
+                "list of these"
             )
         elif split not in settings.entries and entries:
             settings.entries[split] = [str(entry) for entry in entries]
@@ -231,9 +236,16 @@ def _names_of(value: Any, file: Path) -> dict[int, str]:
         numbered = {int(str(key)): value[key] for key in value}
         if len(numbered) == len(value):
             return _numbered({key: numbered[key] for key in sorted(numbered)}, file, "names: {0}")
-    if isinstance(value, str) and 0 < len(value) < 1000 and "\0" not in value and (file.parent / value).is_file():
+    if (
+        isinstance(value, str)
+        and 0 < len(value) < 1000
+        and "\0" not in value
+        and (file.parent / value).is_file()
+    ):
         return read_names(file.parent / value)
-    raise InputError(f"{file}: names={reprlib.repr(value)}: it must be a list, or number: name for each class")
+    raise InputError(
+        f"{file}: names={reprlib.repr(value)}: it must be a list, or number: name for each class"
+    )
 
 
 def _numbered(names: Mapping[int, Any], file: Path, place: str, first: int = 0) -> dict[int, str]:
@@ -249,7 +261,9 @@ def _darknet_in(folder: Path) -> YoloSettings | None:
     files = [file for file in _files(folder, (".data",)) if "names" in _pairs(file)]
     if len(files) > 1:
         named = " and ".join(file.name for file in files)
-        raise InputError(f"{folder}: {named} describe different data sets; give one of the files instead of the folder")
+        raise InputError(
+            f"{folder}: {named} describe different data sets; give one of the files instead of the folder"
+        )
     return _darknet(files[0]) if files else None
 
 
@@ -270,6 +284,8 @@ def _darknet(file: Path) -> YoloSettings:
     if found is None:
         raise InputError(f"{file}: names={pairs['names']!r}: no {near[0]}; correct it")
     settings = YoloSettings(file, file.parent, read_names(found))
-    _compare(_count(pairs.get("classes"), file), settings.names or {}, f"{file.name}: classes", settings.warnings)
+    _compare(
+        _count(pairs.get("classes"), file), settings.names or {}, f"{file.name}: classes", settings.warnings
+    )
     _add_splits(settings, {key: value for key, value in pairs.items() if key in _SPLIT_OF_KEY})
     return settings
