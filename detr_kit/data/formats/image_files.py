@@ -10,25 +10,15 @@ from pathlib import Path
 from PIL import Image
 
 _PICTURES = (
-    ".apng", ".avif", ".bmp", ".dib", ".gif", ".heic", ".heif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpf", ".jpg", ".jpx",
-    ".jxl", ".mpo", ".pbm", ".pcx", ".pgm", ".png", ".pnm", ".ppm", ".qoi", ".ras", ".sgi", ".tga", ".tif", ".tiff", ".webp",
+    ".apng", ".avif", ".bmp", ".dib", ".gif", ".heic", ".heif", ".j2k", ".jfif", ".jp2", ".jpe",
+    ".jpeg", ".jpf", ".jpg", ".jpx", ".jxl", ".mpo", ".pbm", ".pcx", ".pgm", ".png", ".pnm",
+    ".ppm", ".qoi", ".ras", ".sgi", ".tga", ".tif", ".tiff", ".webp",
 )  # fmt: skip
 IMAGE_SUFFIXES = tuple(suffix for suffix in _PICTURES if suffix in Image.registered_extensions())
 """Endings of the pictures that this installation reads; everything that lists pictures asks here."""
 _OTHER_PICTURES = (
-    ".arw",
-    ".cr2",
-    ".cr3",
-    ".dcm",
-    ".dng",
-    ".eps",
-    ".exr",
-    ".hdr",
-    ".nef",
-    ".pfm",
-    ".psd",
-    ".svg",
-)
+    ".arw", ".cr2", ".cr3", ".dcm", ".dng", ".eps", ".exr", ".hdr", ".nef", ".pfm", ".psd", ".svg",
+)  # fmt: skip
 UNREAD_SUFFIXES = tuple(s for s in (*_PICTURES, *_OTHER_PICTURES) if s not in IMAGE_SUFFIXES)
 """Endings of pictures that it does not read, to tell people so."""
 _ORIENTATION = 0x0112
