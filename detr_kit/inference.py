@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -44,7 +44,8 @@ class Detector(Predictor):
         checkpoint: .pth or .safetensors of any known format, or a transformers folder. Classes are read
             from it. "builtin" is the small one inside the package, which finds coloured shapes.
         device: "cpu", "cuda", "mps", …; by default a GPU where there is one.
-        class_names: the classes, for a checkpoint that does not name them.
+        class_names: the classes, for a checkpoint that does not name them: in the order of the labels, or
+            label: name.
         half: "bf16" or "fp16" runs the network in half precision; boxes and scores stay float32.
         compile: compile the network with torch.compile; the first image of a shape then takes long.
         nms_iou_threshold: leave out detections that overlap a better one of their class by more than this
@@ -64,7 +65,7 @@ class Detector(Predictor):
         model: str | Path | Config | None = None,
         checkpoint: str | Path = "",
         device: str | torch.device | None = None,
-        class_names: Sequence[str] | None = None,
+        class_names: Sequence[str] | Mapping[int, str] | None = None,
         *,
         half: str | None = None,
         compile: bool = False,
@@ -188,11 +189,11 @@ def _network(
     return build(found.network_config(**file.network_hints), MODELS)
 
 
-def _categories(num_classes: int, file: CheckpointFile, names: Sequence[str] | None) -> Categories:
-    numbered = Categories.numbered(num_classes)
+def _categories(
+    num_classes: int, file: CheckpointFile, names: Sequence[str] | Mapping[int, str] | None
+) -> Categories:
     if names is not None:
-        if len(names) != num_classes:
-            raise InputError(f"class_names: {len(names)} names for a checkpoint with {num_classes} classes")
-        return Categories(tuple(names), numbered.ids)
+        return Categories.named(names, num_classes)
+    numbered = Categories.numbered(num_classes)
     known = categories_of(file, num_classes) or numbered
     return Categories(known.names + numbered.names[len(known) :], known.ids + numbered.ids[len(known) :])

@@ -29,7 +29,8 @@ class Example:
     annotation: int | None = None
 
     def __str__(self) -> str:
-        return ", ".join(part for part in (self.file, self.id) if part) + f": {self.value}"
+        where = ", ".join(part for part in (self.file, self.id) if part)
+        return f"{where}: {self.value}" if where else self.value
 
 
 @dataclass(frozen=True)
@@ -171,6 +172,9 @@ CATALOGUE: dict[str, tuple[str, str, str]] = {
     "classes-unbalanced": (
         WARNING, "classes a hundred times rarer than the most frequent one",
         "add pictures of them, or expect little of their AP",
+    ),
+    "files-unused": (
+        WARNING, "what is there and not used, or named and not there", "nothing, if that is meant",
     ),
     "format": (NOTE, "how the files were read", "nothing, if that is right"),
 }  # fmt: skip

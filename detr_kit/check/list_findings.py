@@ -45,6 +45,7 @@ def _reading(content: Content) -> Iterator[Finding]:
     unread = [p for p in content.problems if not p.is_image]
     examples = [Example(p.file, p.place, f"{p.value}: {p.remedy}".lstrip(": ")) for p in unread]
     yield from _if_any("labels-unreadable", examples)
+    yield from _if_any("files-unused", [Example("", "", warning) for warning in content.warnings])
     yield from _if_any("format", [Example("", "", note) for note in content.notes])
 
 

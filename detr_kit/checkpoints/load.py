@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from torch import Tensor, nn
 
@@ -59,8 +60,8 @@ class LoadReport:
         ):
             if keys or always:
                 shown = "" if always else ", ".join(keys[:6]) + (", …" if len(keys) > 6 else "")
-                table.add_row(name, str(len(keys)), shown)
-        console = Console(file=io.StringIO(), width=110)
+                table.add_row(name, str(len(keys)), escape(shown))
+        console = Console(file=io.StringIO(), width=110, emoji=False)
         console.print(table)
         return title + "\n" + console.file.getvalue().rstrip()  # type: ignore[attr-defined]
 

@@ -201,7 +201,7 @@ def _stem(path: Path) -> str:
 def _parts(source: DataSource, folder: Path) -> tuple[dict[str, _Part], list[str]]:
     """The splits to train, validate and test on, and what to tell of them."""
     contents = {name: split.read() for name, split in source.splits.items()}
-    told = list(dict.fromkeys(note for content in contents.values() for note in content.notes))
+    told = list(dict.fromkeys(t for c in contents.values() for t in (*c.warnings, *c.notes)))
     whole = {name: content.refuse_problems() for name, content in contents.items()}
     first = "train" if "train" in whole else "all"
     if first not in whole:

@@ -16,9 +16,10 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from ..categories import Categories
+from ..categories import Categories, class_name
 from ..errors import InputError
 from ..structures import Prediction
 
@@ -47,8 +48,8 @@ class CocoResult:
         for name in ("class", "AP", "AP50", "boxes"):
             classes.add_column(name, justify="left" if name == "class" else "right")
         for name, row in self.per_class.items():
-            classes.add_row(name, _percent(row["AP"]), _percent(row["AP50"]), str(int(row["boxes"])))
-        console = Console(file=io.StringIO(), width=120)
+            classes.add_row(escape(name), _percent(row["AP"]), _percent(row["AP50"]), str(int(row["boxes"])))
+        console = Console(file=io.StringIO(), width=120, emoji=False)
         console.print(figures, classes)
         return console.file.getvalue()  # type: ignore[attr-defined]
 
@@ -142,7 +143,7 @@ def _per_class(coco: COCO, evaluation: COCOeval) -> dict[str, dict[str, float]]:
     for index, category in enumerate(map(int, evaluation.params.catIds)):
         of_class = precision[:, :, index, 0, -1]
         annotations = coco.getAnnIds(evaluation.params.imgIds, [category], iscrowd=False)
-        name = coco.loadCats(category)[0]["name"]
+        name = class_name(coco.loadCats(category)[0]["name"])
         rows[name if name not in rows else f"{name} (id {category})"] = {
             "AP": _mean(of_class),
             "AP50": _mean(of_class[0]),

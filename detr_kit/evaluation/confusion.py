@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torchvision.ops import box_iou
 
+from ..categories import class_name
 from .coco_evaluation import load_ground_truth
 
 
@@ -68,7 +69,7 @@ def confusion_of(
             counted[nothing, columns[column]] += 1
         matrix += counted
         errors[image_id] = int(counted.sum() - np.trace(counted))
-    return Confusion(tuple(str(c["name"]) for c in categories), matrix, errors)
+    return Confusion(tuple(class_name(c["name"]) for c in categories), matrix, errors)
 
 
 def _boxes(items: Sequence[Mapping[str, Any]]) -> torch.Tensor:

@@ -32,8 +32,8 @@ def draw_confusion(confusion: Confusion, path: str | Path) -> None:
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axes.set(xlabel="taken for", ylabel="is", xticks=range(len(names)), yticks=range(len(names)))
     size = 9 if len(names) <= _NUMBERS_UP_TO else 5
-    axes.set_xticklabels(names, rotation=90, fontsize=size)
-    axes.set_yticklabels(names, fontsize=size)
+    axes.set_xticklabels(names, rotation=90, fontsize=size, parse_math=False)  # a $ is no formula
+    axes.set_yticklabels(names, fontsize=size, parse_math=False)
     if len(names) <= _NUMBERS_UP_TO:
         for (row, column), count in np.ndenumerate(confusion.matrix):
             colour = "white" if shares[row, column] > 0.6 else "black"

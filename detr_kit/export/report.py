@@ -20,6 +20,8 @@ def report_text(found: Verification) -> str:
         *_verdict(found),
         sep="\n",
         highlight=False,
+        markup=False,
+        emoji=False,
         soft_wrap=True,
     )
     return console.file.getvalue().rstrip()  # type: ignore[attr-defined]

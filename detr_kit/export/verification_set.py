@@ -11,8 +11,8 @@ from tempfile import TemporaryDirectory
 from ..data import write_shapes
 from ..data.coco_annotations import read_coco_annotations
 from ..data.file_names import match_names
+from ..data.formats.image_files import is_image
 from ..errors import InputError
-from ..sources.listing import is_image_name
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class VerificationSet:
         Raises:
             InputError: a folder without images.
         """
-        files = sorted(file for file in Path(folder).glob("*") if is_image_name(file))
+        files = sorted(file for file in Path(folder).glob("*") if is_image(file))
         if not files:
             raise InputError(f"{folder}: no folder with images in it")
         return cls(files[:limit], [], None, str(folder))

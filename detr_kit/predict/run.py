@@ -97,7 +97,12 @@ class PredictRun:
         todo = {item: path for item, path in plan.items() if self.overwrite or not self._is_done(path)}
         self.report.skipped = len(plan) - len(todo)
         self.window = Window() if self.show else None
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )
         self.progress = Progress(*columns, console=Console(stderr=True), disable=self.quiet)
         with self.progress, contextlib.suppress(WindowClosed):
             self._predict_images({str(i): path for i, path in todo.items() if not is_video(i)})

@@ -11,12 +11,9 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from ..data.formats.image_files import IMAGE_SUFFIXES
 from ..errors import InputError
 
-IMAGE_SUFFIXES = (
-    ".avif", ".bmp", ".dib", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm",
-    ".ppm", ".tif", ".tiff", ".webp",
-)  # fmt: skip
 VIDEO_SUFFIXES = (
     ".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".ts", ".webm", ".wmv",
 )  # fmt: skip
