@@ -18,7 +18,9 @@ from .architecture import Architecture
 from .convert import conversion_notes, convert_state_dict, detect_format
 from .files import read_checkpoint, write_checkpoint
 from .huggingface import model_config
-from .load import categories_of, strip_wrapper
+from .finite import check_finite
+from .load import categories_of
+from .wrapper import strip_wrapper, unwrap_state
 
 
 @dataclass(frozen=True)
