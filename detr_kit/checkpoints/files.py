@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -101,22 +102,47 @@ def write_checkpoint(path: str | Path, state_dict: Mapping[str, Tensor], metadat
     Tensors that share their memory are stored once in both.
 
     Raises:
-        InputError: another ending.
+        InputError: another ending, or a place that cannot be written.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    check_checkpoint_name(path)
     tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in state_dict.items()}
     if path.suffix == ".safetensors":
         first: dict[int, str] = {}
         aliases = {k: first.setdefault(t.data_ptr(), k) for k, t in tensors.items() if t.numel()}
         aliases = {alias: name for alias, name in aliases.items() if alias != name}
         unique = {k: t for k, t in tensors.items() if k not in aliases}
-        notes = {"detr_kit": json.dumps(dict(metadata)), "aliases": json.dumps(aliases)}
-        save_file(unique, str(path), {"format": "pt", **notes})
-    elif path.suffix in (".pth", ".pt"):
-        torch.save({"model": tensors, "meta": {"dataset_meta": dict(metadata)}}, path)
+        notes = {"format": "pt", "detr_kit": json.dumps(dict(metadata)), "aliases": json.dumps(aliases)}
+        write_whole(path, lambda partial: save_file(unique, str(partial), notes))
     else:
+        content = {"model": tensors, "meta": {"dataset_meta": dict(metadata)}}
+        write_whole(path, lambda partial: torch.save(content, partial))
+
+
+def check_checkpoint_name(path: Path) -> None:
+    """Raises InputError where a name does not end as a checkpoint's, or is a folder's."""
+    if path.suffix not in (".safetensors", ".pth", ".pt"):
         raise InputError(f"{path}: a checkpoint's name ends in .safetensors, .pth or .pt")
+    if path.is_dir():
+        raise InputError(f"{path}: a folder of that name is there; give another name")
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` fill a file that has its name only when it is whole.
+
+    Raises:
+        InputError: it cannot be written; nothing is left of it then.
+    """
+    partial = path.with_name(f".partial.{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(partial)
+        os.replace(partial, path)
+    except (OSError, SafetensorError, RuntimeError) as error:  # torch and safetensors have their own
+        raise InputError(f"{path}: it cannot be written: {error}") from error
+    finally:
+        if path.parent.is_dir():
+            partial.unlink(missing_ok=True)
 
 
 def _class_metadata(meta: Mapping[str, Any]) -> dict[str, Any]:

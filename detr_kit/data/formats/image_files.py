@@ -8,7 +8,10 @@ from pathlib import Path
 
 from PIL import Image
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm", ".jfif", ".jp2"}
+SUFFIXES = {
+    ".avif", ".bmp", ".dib", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm",
+    ".ppm", ".tif", ".tiff", ".webp",
+}  # fmt: skip
 _ORIENTATION = 0x0112
 
 
