@@ -19,7 +19,7 @@ def check_share(name: str, value: Any, *, above: bool = False, remark: str = "")
     Raises:
         InputError: another number, NaN, or no number; a percentage is guessed at.
     """
-    if _is_number(value, Real) and (0 < value if above else 0 <= value) and value <= 1:
+    if _is_number(value, Real) and (value > 0 if above else value >= 0) and value <= 1:
         return float(value)
     per_cent = f"; {value:g} % is {value / 100:g}" if _is_number(value, Real) and 1 < value <= 100 else ""
     raise InputError(f"{name}={value!r}; it must be in {'(' if above else '['}0, 1]{remark}{per_cent}")

@@ -46,6 +46,10 @@ class Predictor(ABC):
             original_sizes: (height, width) of each image file: boxes are pixels of these.
         """
 
+    @abstractmethod
+    def settings(self) -> dict[str, Any]:
+        """Everything beside an image that decides what is found in it, as plain data to compare."""
+
     @property
     def class_names(self) -> tuple[str, ...]:
         """The class of each label."""
@@ -206,7 +210,7 @@ def _chunks(
         chunk, error = [], None
         try:
             for image in islice(images, size):
-                chunk.append(image)  # noqa: PERF402  # what was read before an error counts
+                chunk.append(image)  # what was read before an error counts
         except InputError as broken:
             error = broken
         if chunk or error:

@@ -17,8 +17,8 @@ from ..structures import DetectorOutput
 from .architecture import Architecture
 from .convert import conversion_notes, convert_state_dict, detect_format
 from .files import check_checkpoint_name, checkpoint_path, read_checkpoint, write_checkpoint, write_whole
-from .huggingface import model_config
 from .finite import check_finite
+from .huggingface import model_config
 from .load import categories_of
 from .wrapper import strip_wrapper, unwrap_state
 

@@ -88,8 +88,8 @@ def read_checkpoint(path: str | Path) -> CheckpointFile:
 def _why_nothing(path: Path, content: Any, foreign: list[str]) -> str:
     if foreign:
         return (
-            f"checkpoint {path}: it holds no tensors but `{foreign[0]}`, which could run code when loaded, so it "
-            "was refused and nothing was run. Ask for a .safetensors file, or one with tensors only"
+            f"checkpoint {path}: it holds no tensors but `{foreign[0]}`, which could run code when loaded, "
+            "so it was refused and nothing was run. Ask for a .safetensors file, or one with tensors only"
         )
     if not isinstance(content, Mapping):
         return f"checkpoint {path}: it holds a {type(content).__name__}, not a state dict"

@@ -20,8 +20,8 @@ def check_finite(state: Mapping[str, Tensor], path: str | Path) -> None:
     bad = [key for key, tensor in state.items() if not _is_finite(tensor)]
     if bad:
         raise InputError(
-            f"checkpoint {path}: {len(bad)} of {len(state)} tensors hold NaN or infinity (first: {bad[0]}), as "
-            "after a run that diverged; take an earlier checkpoint of it"
+            f"checkpoint {path}: {len(bad)} of {len(state)} tensors hold NaN or infinity (first: {bad[0]}), "
+            "as after a run that diverged; take an earlier checkpoint of it"
         )
 
 

@@ -1,9 +1,9 @@
 """Reading the tensors of a PyTorch file whatever else it holds, without running any of that.
 
-A pickle names functions and classes, and calls them. Here a name never leads to the thing itself: the few that
-make tensors lead to stand-ins of ours, every other one to a `Placeholder`, which swallows whatever is done
-with it. So nothing is imported and no code but this file's is called. Tensors stay references into the file
-(`StoredTensor`) until somebody wants them.
+A pickle names functions and classes, and calls them. Here a name never leads to the thing itself: the few
+that make tensors lead to stand-ins of ours, every other one to a `Placeholder`, which swallows whatever is
+done with it. So nothing is imported and no code but this file's is called. Tensors stay references into the
+file (`StoredTensor`) until somebody wants them.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Placeholder:
     extend = add = append
 
     # A file may also set the state of a class, not of an instance: then there is one argument.
-    def __setstate__(*arguments: Any) -> None:  # noqa: N805
+    def __setstate__(*arguments: Any) -> None:
         if len(arguments) == 2:
             arguments[0].state = arguments[1]
 
@@ -69,7 +69,7 @@ class PlainDict(dict):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(arguments[0] if arguments and isinstance(arguments[0], dict | list) else ())
 
-    def __setstate__(*_: Any) -> None:  # noqa: N805
+    def __setstate__(*_: Any) -> None:
         pass
 
 

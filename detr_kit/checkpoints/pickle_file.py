@@ -48,8 +48,8 @@ def _read_inert(path: Path, refusal: pickle.UnpicklingError) -> tuple[Any, list[
             is_bare_pickle = file.read(1) == b"\x80"
         if is_bare_pickle:
             raise InputError(
-                f"checkpoint {path}: it holds pickle operations of no PyTorch file, which could run code when "
-                "loaded, so it was refused and nothing was run. Ask for a .safetensors file"
+                f"checkpoint {path}: it holds pickle operations of no PyTorch file, which could run code "
+                "when loaded, so it was refused and nothing was run. Ask for a .safetensors file"
             ) from refusal
         raise InputError(f"checkpoint {path}: damaged or no PyTorch file; fetch it again") from error
     return content.value, content.foreign

@@ -45,7 +45,9 @@ class Made(NamedTuple):
         for key in sorted({*self.settings, *other.settings}):
             old, new = self.settings.get(key), other.settings.get(key)
             if old != new:
-                short = all(len(str(value)) < 12 and not isinstance(value, list | dict) for value in (old, new))
+                short = all(
+                    len(str(value)) < 12 and not isinstance(value, list | dict) for value in (old, new)
+                )
                 found.append(f"{key} {old}, now {new}" if short and key != "weights" else f"other {key}")
         return found
 

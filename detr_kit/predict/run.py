@@ -119,7 +119,7 @@ class PredictRun:
             self.progress.advance(task)
 
         for detections in self.predictor.stream(
-            images, self.score_threshold, batch_size=self.batch_size, on_error=failed
+            list(images), self.score_threshold, batch_size=self.batch_size, on_error=failed
         ):
             path = images[detections.path]
             made = Made.of(detections.path, self.settings)

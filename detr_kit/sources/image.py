@@ -50,7 +50,9 @@ def load_image(source: Any, *, bgr: bool = False, name: str = "image") -> np.nda
         source = (source.float() if source.is_floating_point() else source).numpy()
     if isinstance(source, np.ndarray):
         return _from_array(source, bgr, name)
-    raise InputError(f"{name}: a {type(source).__name__} is no path, bytes, open file, PIL image, array or tensor")
+    raise InputError(
+        f"{name}: a {type(source).__name__} is no path, bytes, open file, PIL image, array or tensor"
+    )
 
 
 def _from_pil(image: Image.Image, name: str) -> np.ndarray:
@@ -98,7 +100,9 @@ def _bytes_of(file: Any, name: str) -> bytes:
         raise InputError(f"{name}: the file cannot be read: {error}") from error
     if inspect.iscoroutine(data):
         data.close()
-        raise InputError(f"{name}: read() of this {type(file).__name__} is asynchronous; give await file.read()")
+        raise InputError(
+            f"{name}: read() of this {type(file).__name__} is asynchronous; give await file.read()"
+        )
     if not isinstance(data, bytes | bytearray | memoryview):
         hint = '; open it with mode "rb"' if isinstance(data, str) else ""
         raise InputError(

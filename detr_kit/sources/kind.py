@@ -17,7 +17,12 @@ VIDEO_SUFFIXES = (
     ".rmvb", ".ts", ".vob", ".webm", ".wmv", ".y4m",
 )  # fmt: skip
 _STREAMS = ("rtsp", "rtsps", "rtmp", "rtmps", "rtp", "srt", "tcp", "udp", "mms", "mmsh")
-_VIDEO_TYPES = ("video/", "multipart/x-mixed-replace", "application/vnd.apple.mpegurl", "application/x-mpegurl")
+_VIDEO_TYPES = (
+    "video/",
+    "multipart/x-mixed-replace",
+    "application/vnd.apple.mpegurl",
+    "application/x-mpegurl",
+)
 # (place, bytes) that begin a container of video. OpenCV is not asked: it takes many a text for a film.
 _CONTAINERS = (
     (0, b"\x1aE\xdf\xa3"), (0, b"FLV\x01"), (0, b"OggS"), (0, b"0&\xb2u\x8ef\xcf\x11"), (0, b".RMF"),

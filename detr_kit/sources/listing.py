@@ -47,7 +47,9 @@ def expand(source: Any) -> Iterator[Any]:
     elif isinstance(source, str | os.PathLike):
         yield from _files_of(source)
     elif isinstance(source, Mapping):
-        raise InputError(f"source: a {type(source).__name__} is no list of images; give list(source.values())")
+        raise InputError(
+            f"source: a {type(source).__name__} is no list of images; give list(source.values())"
+        )
     elif isinstance(source, Set):
         raise InputError(f"source: a {type(source).__name__} has no order; give a list of its images")
     elif isinstance(source, Iterable):

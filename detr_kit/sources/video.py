@@ -12,7 +12,6 @@ import numpy as np
 
 from ..errors import InputError
 
-
 OPEN_TIMEOUT, READ_TIMEOUT = 30_000, 30_000
 """Milliseconds that an address may take to answer, and that it may be silent then."""
 # Files state how many frames they have, some as an estimate: what is missing has to be more than that errs.
