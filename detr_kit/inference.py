@@ -108,8 +108,8 @@ class Detector(Predictor):
         names = self.class_names
         classes = ", ".join(names[:4]) + (", …" if len(names) > 4 else "")
         return (
-            f"Detector({self.architecture.config_name} of {self.checkpoint}, {len(names)} classes: {classes}; "
-            f"{str(self.dtype).removeprefix('torch.')} on {self.device})"
+            f"Detector({self.architecture.config_name} of {self.checkpoint}, "
+            f"{len(names)} classes: {classes}; {str(self.dtype).removeprefix('torch.')} on {self.device})"
         )
 
     def settings(self) -> dict[str, Any]:

@@ -224,7 +224,7 @@ def test_another_picture_of_the_same_name_is_not_taken_for_done(shapes, small_de
 
 
 class TestWhatIsThereAlready:
-    """Equal outputs are kept, those of other weights, settings or sources are made again, and both is said."""
+    """Equal outputs are kept, those of other weights, settings or sources are made again; both is said."""
 
     def _report(self, detector, photos, tmp_path, **options):
         options = {"score_threshold": 0.2, "quiet": True, **options}

@@ -3,6 +3,7 @@
 import io
 import threading
 import time
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import islice
 
@@ -40,10 +41,8 @@ class _Site(BaseHTTPRequestHandler):
         if path == "/cut":
             self.send_header("Content-Length", "100000")
         self.end_headers()
-        try:
+        with suppress(OSError):  # the client has left
             self._send(path)
-        except OSError:
-            pass  # the client has left
 
     def _send(self, path):
         if path == "/camera":

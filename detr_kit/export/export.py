@@ -157,7 +157,7 @@ def check_export_path(path: Path, options: ExportOptions) -> None:
 
 @contextmanager
 def _whole(path: Path) -> Iterator[Path]:
-    """A name in a hidden folder beside a file; what is written there (OpenVINO: two files) then moves over."""
+    """A name in a hidden folder beside a file; what is written there (OpenVINO: two files) moves over."""
     made = [place for place in path.absolute().parents if not place.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
     written = False

@@ -19,7 +19,8 @@ def plan_outputs(sources: Sequence[str | int], out: Path) -> dict[str | int | Pa
     """Each image or video behind the sources, and its output file.
 
     An image keeps its name; below a folder or a pattern it keeps its path from there; formats that Pillow
-    does not write get `.png` added. Videos become .mp4, those of cameras and streams have the time in their name.
+    does not write get `.png` added. Videos become .mp4, those of cameras and streams have the time in their
+    name.
 
     Raises:
         InputError: a folder or pattern without images, or a picture that would replace its source.

@@ -53,7 +53,7 @@ class Made(NamedTuple):
 
 
 class Record:
-    """`.predictions.jsonl` in a folder: a line for all settings once, then one an output, the last one counts.
+    """`.predictions.jsonl` in a folder: a line for all settings once, then one an output; the last counts.
 
     Lines are added when their output is there, so that a run that is cut off has told nothing untrue.
 

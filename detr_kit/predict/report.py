@@ -31,7 +31,8 @@ class PredictReport:
         if self.skipped:
             were = "was" if self.skipped == 1 else "were"
             lines.append(
-                f"{self.skipped} {were} there already, made with the same settings (--overwrite does them again)"
+                f"{self.skipped} {were} there already, made with the same settings "
+                "(--overwrite does them again)"
             )
         if self.failed:
             lines.append(f"{len(self.failed)} could not be read, or not to the end:")

@@ -12,9 +12,9 @@ from .web import content_type, is_web, path_of
 
 IMAGE_SUFFIXES = tuple(sorted(SUFFIXES))
 VIDEO_SUFFIXES = (
-    ".3g2", ".3gp", ".asf", ".avi", ".f4v", ".flv", ".h264", ".hevc", ".ivf", ".m2ts", ".m2v", ".m3u8", ".m4v",
-    ".mjpeg", ".mjpg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".nut", ".ogg", ".ogv", ".rm",
-    ".rmvb", ".ts", ".vob", ".webm", ".wmv", ".y4m",
+    ".3g2", ".3gp", ".asf", ".avi", ".f4v", ".flv", ".h264", ".hevc", ".ivf", ".m2ts", ".m2v", ".m3u8",
+    ".m4v", ".mjpeg", ".mjpg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".nut", ".ogg", ".ogv",
+    ".rm", ".rmvb", ".ts", ".vob", ".webm", ".wmv", ".y4m",
 )  # fmt: skip
 _STREAMS = ("rtsp", "rtsps", "rtmp", "rtmps", "rtp", "srt", "tcp", "udp", "mms", "mmsh")
 _VIDEO_TYPES = (
@@ -27,7 +27,8 @@ _VIDEO_TYPES = (
 _CONTAINERS = (
     (0, b"\x1aE\xdf\xa3"), (0, b"FLV\x01"), (0, b"OggS"), (0, b"0&\xb2u\x8ef\xcf\x11"), (0, b".RMF"),
     (0, b"YUV4MPEG2 "), (0, b"DKIF"), (0, b"\x06\x0e+4\x02\x05\x01\x01\x0d\x01\x02"), (0, b"nut/multimedia"),
-    (0, b"\x00\x00\x01\xba"), (0, b"\x00\x00\x01\xb3"), (4, b"moov"), (4, b"mdat"), (4, b"wide"), (8, b"AVI "),
+    (0, b"\x00\x00\x01\xba"), (0, b"\x00\x00\x01\xb3"), (4, b"moov"), (4, b"mdat"), (4, b"wide"),
+    (8, b"AVI "),
 )  # fmt: skip
 _IMAGE_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"heif", b"mif1", b"msf1")
 

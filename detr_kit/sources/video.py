@@ -66,8 +66,8 @@ class VideoReader:
             raise InputError(f"video {self.source}: no frame of it can be decoded")
         if self.num_frames - read > max(_FRAMES_ASTRAY, _SHARE_ASTRAY * self.num_frames):
             raise BrokenOff(
-                f"video {self.source}: {read} of {self.num_frames} frames could be read; it is cut off or damaged "
-                "there"
+                f"video {self.source}: {read} of {self.num_frames} frames could be read; it is cut off or "
+                "damaged there"
             )
 
     def __enter__(self) -> VideoReader:
