@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import batched_nms, box_convert
 
-from ..errors import InputError
+from ..number_ranges import check_count, check_share
 from ..registry import MODELS
 from ..structures import DetectorOutput, Prediction
 
@@ -33,9 +33,9 @@ class Postprocessor(ABC):
     """
 
     def __init__(self, nms_iou_threshold: float | None = None) -> None:
-        if nms_iou_threshold is not None and not 0 < nms_iou_threshold <= 1:
-            raise InputError(
-                f"{type(self).__name__}: nms_iou_threshold={nms_iou_threshold}; it must be in (0, 1], or None"
+        if nms_iou_threshold is not None:
+            check_share(
+                f"{type(self).__name__}: nms_iou_threshold", nms_iou_threshold, above=True, remark=", or None"
             )
         self.nms_iou_threshold = nms_iou_threshold
 
@@ -92,7 +92,7 @@ class SigmoidPostprocessor(Postprocessor):
 
     def __init__(self, max_detections: int = 100, nms_iou_threshold: float | None = None) -> None:
         super().__init__(nms_iou_threshold)
-        self.max_detections = max_detections
+        self.max_detections = check_count(f"{type(self).__name__}: max_detections", max_detections)
 
     def select(self, output: DetectorOutput) -> tuple[Tensor, Tensor, Tensor]:
         """See Postprocessor; K is max_detections, or all pairs where there are fewer."""
