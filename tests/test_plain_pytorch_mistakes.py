@@ -102,8 +102,8 @@ def test_a_network_that_does_not_say_its_kind_has_no_criterion():
     ],
     ids=[
         "label too large", "label below 0", "pixels", "centre outside", "no area", "negative height", "nan",
-        "inf", "float labels", "matrix of labels", "more boxes than labels", "five numbers", "one target too few",
-        "no boxes", "lists",
+        "inf", "float labels", "matrix of labels", "more boxes than labels", "five numbers",
+        "one target too few", "no boxes", "lists",
     ],
 )  # fmt: skip
 def test_targets_that_cannot_be_are_one_error_with_the_value(kind, targets, message):

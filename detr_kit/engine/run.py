@@ -16,7 +16,7 @@ from mmengine.runner import Runner
 from ..categories import Categories
 from ..checkpoints import load_state, read_checkpoint
 from ..errors import InputError
-from ..registry import RUNNERS
+from ..registry import RUNNERS, without_pretrained
 from .checkpoint_hook import last_checkpoint
 from .features import Features
 from .prepare import check_paths, prepare_config
@@ -60,7 +60,7 @@ def train(
         config.load_from = checkpoint
     check_paths(config, "train", "val")
     if config.get("load_from"):
-        config.model.network.backbone.weights = None  # the checkpoint has them
+        without_pretrained(config.model.network)  # the checkpoint has the weights
     runner = _build_runner(config)
     if resume and checkpoint is None:
         runner.logger.info(
@@ -106,7 +106,7 @@ def evaluate(
         InputError: bad config, data or checkpoint, or one that does not fit the config.
     """
     config = prepare_config(config, work_dir=work_dir, options=options, launcher=launcher)
-    config.model.network.backbone.weights = None
+    without_pretrained(config.model.network)
     config.load_from, config.resume = None, False
     check_paths(config, "test")
     if out is not None:
