@@ -78,6 +78,8 @@ def read_config(name_or_path: str | Path) -> Config:
             config = Config.fromfile(path, import_custom_modules=False)
         except InputError as error:
             raise InputError(f"config {path}: {error}") from error
+        except RecursionError as error:
+            raise InputError(f"config {path}: it inherits from itself, by its _base_ or theirs") from error
         except Exception as error:  # whatever a config's own lines may raise
             raise InputError(f"config {path}: it cannot be read: {type(error).__name__}: {error}") from error
     own = [folder for folder in (path.parent, *folders) if not folder.is_relative_to(config_dir())]
