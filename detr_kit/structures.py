@@ -28,16 +28,16 @@ class DetectorOutput(NamedTuple):
     encoder: tuple[Tensor, Tensor] | None = None
     classification: str | None = None
 
-    def check_meaning(self, classification: str, reader: str) -> None:
+    def check_meaning(self, classification: str | None, reader: str) -> None:
         """Refuse to have logits read as what they are not: every number would be finite, and nonsense.
 
         Args:
-            classification: what `reader`, named in the message, takes them for.
+            classification: what `reader`, named in the message, takes them for; None for anything.
 
         Raises:
             InputError: the network says otherwise.
         """
-        if self.classification not in (None, classification):
+        if None not in (self.classification, classification) and self.classification != classification:
             raise InputError(
                 f"{reader} reads logits as {classification!r}, this network's are {self.classification!r}: "
                 "build the matcher and criterion with detr_kit.losses.criterion_for(network), and take "

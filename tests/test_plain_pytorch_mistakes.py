@@ -138,3 +138,17 @@ def test_the_kind_of_logits_goes_through_torch_export():
     output = torch.export.export(Small(), (torch.zeros(1, 2, 4),)).module()(torch.ones(1, 2, 4))
     assert output.classification == "focal"
     assert output.logits.sum() == 8
+
+
+def test_parts_of_ones_own_need_not_say_their_kind():
+    class OwnMatcher(torch.nn.Module):
+        def forward(self, predictions, targets):
+            return HungarianMatcher("focal")(predictions, targets)
+
+    class OwnPostprocessor(SigmoidPostprocessor):
+        classification = None
+
+    assert SetCriterion(OwnMatcher(), "focal")(_output("focal"), _targets())["loss_ce"].isfinite()
+    assert len(OwnPostprocessor()(_output("softmax"), [(10, 10)] * 2)) == 2
+    with pytest.raises(ValueError, match="classification=None"):
+        SetCriterion(OwnMatcher())

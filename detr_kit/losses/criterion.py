@@ -47,13 +47,14 @@ class SetCriterion(nn.Module):
         gamma: float = 2.0,
     ) -> None:
         super().__init__()
-        classification = classification or matcher.classification
+        of_matcher = getattr(matcher, "classification", None)  # a user's own may not say
+        classification = classification or of_matcher
         if classification not in ("softmax", "focal"):
             raise ValueError(f'SetCriterion: classification={classification!r}, not "softmax" or "focal"')
-        if classification != matcher.classification:
+        if of_matcher not in (None, classification):
             raise ValueError(
-                f"SetCriterion: classification={classification!r}, and its matcher's is "
-                f"{matcher.classification!r}; give both the network's, or use criterion_for(network)"
+                f"SetCriterion: classification={classification!r}, and its matcher's is {of_matcher!r}; give "
+                "both the network's, or use criterion_for(network)"
             )
         self.matcher, self.classification = matcher, classification
         self.weights = {"loss_ce": weight_class, "loss_bbox": weight_bbox, "loss_giou": weight_giou}

@@ -30,13 +30,13 @@ class Postprocessor(ABC):
             was trained briefly several times (docs/training.md, "Presets").
 
     Attributes:
-        classification: what it takes logits for.
+        classification: what it takes logits for; None where it does not matter.
 
     Raises:
         InputError: a threshold outside (0, 1].
     """
 
-    classification: ClassVar[str]
+    classification: ClassVar[str | None] = None
 
     def __init__(self, nms_iou_threshold: float | None = None) -> None:
         if nms_iou_threshold is not None and not 0 < nms_iou_threshold <= 1:
