@@ -6,9 +6,10 @@ from dataclasses import dataclass, fields, replace
 from importlib.util import find_spec
 from typing import Any
 
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 
 from ..errors import InputError
+from ..registry import takes_argument
 
 _DTYPES = {"bf16": "bfloat16", "fp16": "float16"}
 FEATURES_FILE = "features.json"  # beside a run's checkpoints
@@ -66,13 +67,14 @@ class Features:
         if self.clip_grad is not None:
             optim.clip_grad = dict(max_norm=self.clip_grad, norm_type=2) if self.clip_grad else None
         if self.checkpointing:
-            network.transformer.checkpointing = True
+            _set_argument(network, "transformer", "checkpointing", True)
             # Batch statistics would be counted twice, so a backbone with them keeps its activations.
-            network.backbone.checkpointing = network.backbone.get("norm", "frozen") == "frozen"
+            if takes_argument(network.get("backbone", {}), "checkpointing"):
+                network.backbone.checkpointing = network.backbone.get("norm", "frozen") == "frozen"
         if self.compile:
             config.compile = True
         if self.freeze_backbone:
-            network.backbone.frozen_stages = 4
+            _set_argument(network, "backbone", "frozen_stages", 4)
         if self.class_balance:
             data.sampler = dict(type="EpochSampler", shuffle=True, class_balance=self.class_balance)
         if self.cache_gb:
@@ -114,6 +116,17 @@ class Features:
             raise InputError(f"class_balance={self.class_balance}; it is a share of the images, in (0, 1]")
         if self.wandb and find_spec("wandb") is None:
             raise InputError("wandb is not installed; pip install 'detr-kit[wandb]'")
+
+
+def _set_argument(network: ConfigDict, part: str, argument: str, value: Any) -> None:
+    """Set it where the part takes it: one of a user's own may not."""
+    settings = network.get(part, {})
+    if not takes_argument(settings, argument):
+        raise InputError(
+            f"model.network.{part}: {settings.get('type', 'there is none')}: it takes no {argument!r}, which "
+            "this run is to set; leave the option out, or give the part such an argument"
+        )
+    settings[argument] = value
 
 
 def _warmup(iterations: int) -> dict[str, Any]:

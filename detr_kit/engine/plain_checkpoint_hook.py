@@ -10,7 +10,8 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.logging import HistoryBuffer
 
-from ..checkpoints.recipe import RECIPE
+from ..checkpoints.recipe import IMPORTS, RECIPE
+from ..custom_imports import imported_names
 from .resume import data_of
 from .train_loop import EpochBasedTrainLoop
 
@@ -40,11 +41,15 @@ class PlainCheckpointHook(Hook):
 
 
 def _recipe(config: Config) -> dict[str, Any]:
-    """The network, postprocessor and test transforms: with them a checkpoint needs no config beside it."""
+    """The network, postprocessor and test transforms: with them a checkpoint needs no config beside it.
+
+    Modules with parts of a user's own are named, for the message; they travel with the config, not with this.
+    """
     plain = config.to_dict()
     model, loader = plain["model"], plain.get("test_dataloader") or {}
     recipe = {part: model[part] for part in ("network", "postprocessor")}
-    return {**recipe, "transforms": (loader.get("dataset") or {}).get("transforms") or []}
+    transforms = (loader.get("dataset") or {}).get("transforms") or []
+    return {**recipe, "transforms": transforms, IMPORTS: imported_names(plain) or []}
 
 
 def to_plain(value: Any) -> Any:

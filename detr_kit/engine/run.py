@@ -15,7 +15,7 @@ from mmengine.runner import Runner
 from ..categories import Categories
 from ..checkpoints import load_state, read_checkpoint
 from ..errors import InputError
-from ..registry import RUNNERS
+from ..registry import RUNNERS, without_pretrained
 from .checkpoint_hook import last_checkpoint
 from .features import Features
 from .kept_features import KeptFeaturesHook, features_of_run
@@ -67,7 +67,7 @@ def train(
         config.load_from = checkpoint
     check_paths(config, "train", "val")
     if config.get("load_from"):
-        config.model.network.backbone.weights = None  # the checkpoint has them
+        without_pretrained(config.model.network)  # the checkpoint has the weights
     with _running(config) as runner:
         runner.register_hook(KeptFeaturesHook(features))
         if resume and checkpoint is None:
@@ -114,7 +114,7 @@ def evaluate(
         InputError: bad config, data or checkpoint, or one that does not fit the config.
     """
     config = prepare_config(config, work_dir=work_dir, options=options, launcher=launcher)
-    config.model.network.backbone.weights = None
+    without_pretrained(config.model.network)
     config.load_from, config.resume = None, False
     check_paths(config, "test")
     if out is not None:

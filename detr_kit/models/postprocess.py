@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -28,9 +29,14 @@ class Postprocessor(ABC):
             IoU; None keeps them all, as the papers do. A fully trained DETR finds each object once, one that
             was trained briefly several times (docs/training.md, "Presets").
 
+    Attributes:
+        classification: what it takes logits for; None where it does not matter.
+
     Raises:
         InputError: a threshold outside (0, 1].
     """
+
+    classification: ClassVar[str | None] = None
 
     def __init__(self, nms_iou_threshold: float | None = None) -> None:
         if nms_iou_threshold is not None:
@@ -45,7 +51,11 @@ class Postprocessor(ABC):
         Args:
             output: the network's output for B images.
             original_sizes: B pairs (height, width) in pixels.
+
+        Raises:
+            InputError: of a network whose logits mean something else.
         """
+        output.check_meaning(self.classification, type(self).__name__)
         return [
             self.without_duplicates(Prediction(scores, labels, to_pixels(boxes, size)))
             for scores, labels, boxes, size in zip(*self.select(output), original_sizes, strict=True)
@@ -74,6 +84,8 @@ class Postprocessor(ABC):
 class SoftmaxPostprocessor(Postprocessor):
     """DETR: softmax, drop "no object", one label a query (Carion et al. 2020, section 4)."""
 
+    classification = "softmax"
+
     def select(self, output: DetectorOutput) -> tuple[Tensor, Tensor, Tensor]:
         """See Postprocessor; K is the number of queries."""
         scores, labels = output.logits.softmax(-1)[..., :-1].max(-1)
@@ -89,6 +101,8 @@ class SigmoidPostprocessor(Postprocessor):
         max_detections: pairs to keep an image.
         nms_iou_threshold: see Postprocessor.
     """
+
+    classification = "focal"
 
     def __init__(self, max_detections: int = 100, nms_iou_threshold: float | None = None) -> None:
         super().__init__(nms_iou_threshold)
