@@ -6,6 +6,7 @@ from .curves import CurveHook, draw_curves
 from .early_stopping_hook import EarlyStoppingHook
 from .features import Features
 from .fine_tune import fine_tune
+from .logger_hook import LoggerHook
 from .optim import GroupedOptimWrapperConstructor
 from .optim_wrapper import AmpOptimWrapper, OptimWrapper
 from .prepare import prepare_config
@@ -25,6 +26,7 @@ __all__ = [
     "EpochBasedTrainLoop",
     "Features",
     "GroupedOptimWrapperConstructor",
+    "LoggerHook",
     "OptimWrapper",
     "TrainableDetector",
     "draw_curves",

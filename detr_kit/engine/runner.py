@@ -23,6 +23,8 @@ from .data_check_hook import DataCheckHook
 from .numerical_health_hook import NumericalHealthHook
 from .plain_checkpoint_hook import PlainCheckpointHook
 from .preemption_hook import PreemptionHook
+from .results_hook import ResultsHook
+from .run_summary_hook import RunSummaryHook
 from .seed_hook import SeedHook
 from .shared_statistics_hook import SharedStatisticsHook
 from .skipped_images_hook import SkippedImagesHook
@@ -49,7 +51,8 @@ class DetectionRunner(Runner):
         for hook in (SeedHook(), *checks):
             self.register_hook(hook, priority="VERY_HIGH")
         self.register_hook(SharedStatisticsHook(), priority="NORMAL")
-        for hook in (PlainCheckpointHook(), PreemptionHook()):
+        self.register_hook(ResultsHook())
+        for hook in (PlainCheckpointHook(), PreemptionHook(), RunSummaryHook()):
             self.register_hook(hook, priority="LOWEST")
 
     @property
