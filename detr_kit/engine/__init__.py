@@ -4,6 +4,7 @@ from .checkpoint_hook import CheckpointHook
 from .coco_metric import CocoMetric
 from .curves import CurveHook, draw_curves
 from .early_stopping_hook import EarlyStoppingHook
+from .evaluate_data import evaluate_data
 from .features import Features
 from .fine_tune import fine_tune
 from .logger_hook import LoggerHook
@@ -31,6 +32,7 @@ __all__ = [
     "TrainableDetector",
     "draw_curves",
     "evaluate",
+    "evaluate_data",
     "fine_tune",
     "prepare_config",
     "train",

@@ -17,7 +17,8 @@ from .earlier_run import claim_work_dir
 from .named_checkpoints import BEST, LAST, name_checkpoint
 
 PREEMPTED = "preempted.pth"
-MARKER = "last_checkpoint"
+_MARKER = "last_checkpoint"
+WITH_CHECKPOINTS = (_MARKER,)  # files that tell of a run's checkpoints
 
 
 @HOOKS.register_module()
@@ -47,7 +48,7 @@ class CheckpointHook(MMEngineCheckpointHook):
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
         """An earlier run's make room."""
-        claim_work_dir(runner, MARKER)
+        claim_work_dir(runner, *WITH_CHECKPOINTS)
 
     def _save_checkpoint_with_step(self, runner: Any, step: int, meta: dict) -> None:
         """The new checkpoint, then the marker, and only then the old ones go."""
@@ -89,7 +90,7 @@ class CheckpointHook(MMEngineCheckpointHook):
 
 def mark_last_checkpoint(work_dir: str | Path, path: str | Path) -> None:
     """Note which checkpoint `--resume` goes on from, and let `last.pth` stand for it."""
-    with whole_file(Path(work_dir) / MARKER) as partial:
+    with whole_file(Path(work_dir) / _MARKER) as partial:
         partial.write_text(str(path))
     name_checkpoint(path, LAST)
 
@@ -100,7 +101,7 @@ def last_checkpoint(work_dir: str | Path) -> str | None:
     A work directory that was moved or copied is fine.
     """
     folder = Path(work_dir)
-    marker = folder / MARKER
+    marker = folder / _MARKER
     if marker.is_file():
         marked = Path(marker.read_text().strip())
         for path in (folder / marked.name, marked):

@@ -57,8 +57,8 @@ class CocoMetric(BaseMetric):
         logger.info("\n" + result.table())
         if result.max_detections > MOST_DETECTIONS:
             logger.info(
-                f"a picture of this set has more than {MOST_DETECTIONS} objects: the figures are over the best "
-                f"{result.max_detections} detections of a picture and class (COCO's own: {MOST_DETECTIONS})"
+                f"a picture of this set has more than {MOST_DETECTIONS} objects: the figures are over "
+                f"the best {result.max_detections} detections of each class (COCO's own: {MOST_DETECTIONS})"
             )
         if self.outfile is not None:
             logger.info(f"{len(detections)} detections written to {self.outfile}")

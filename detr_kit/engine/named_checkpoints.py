@@ -16,8 +16,8 @@ BEST, LAST = "best.pth", "last.pth"
 def name_checkpoint(path: str | Path, name: str) -> None:
     """Let `name`, in the folder of a checkpoint, stand for it from now on.
 
-    A second name costs no space: a hard link, where the file system has none a symbolic one, else a copy. There
-    is no moment at which the name stands for half a file; where none of the three works it stands for nothing.
+    A second name costs no space: a hard link, where the file system has none a symbolic one, else a copy. At
+    no moment does the name stand for half a file; where none of the three works it stands for nothing.
     """
     path = Path(path)
     named, partial = path.with_name(name), path.with_name(f".{name}{PARTIAL}")

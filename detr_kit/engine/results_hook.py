@@ -10,7 +10,7 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 
 from .atomic_file import whole_file
-from .checkpoint_hook import MARKER
+from .checkpoint_hook import WITH_CHECKPOINTS
 from .earlier_run import RESULTS, claim_work_dir
 
 _ROWS = "results"  # in the message hub, and with it in every checkpoint
@@ -68,7 +68,7 @@ class ResultsHook(Hook):
         rows = rows_of(runner)
         if not rows or not is_main_process():
             return
-        claim_work_dir(runner, MARKER)
+        claim_work_dir(runner, *WITH_CHECKPOINTS)
         try:
             with whole_file(Path(runner.work_dir) / RESULTS) as partial:
                 _write_table(partial, rows)

@@ -34,19 +34,20 @@ def summary(runner: Any) -> str:
     rows = [row for row in rows_of(runner) if row.get("AP", -1) >= 0]
     folder = Path(_short(runner.work_dir))
     checkpoint = next((folder / name for name in (BEST, LAST) if (folder / name).exists()), folder / LAST)
-    lines = [f"finished after {runner.epoch} epochs"]
+    lines = [f"finished after {runner.epoch} epoch{'' if runner.epoch == 1 else 's'}"]
     if rows:
         best = max(rows, key=lambda row: row["AP"])
         figures = ", ".join(f"{name} {figure_text(best[name])}" for name in ("AP", "AP50") if name in best)
         lines[0] += f"; best {figures} (epoch {best['epoch']})"
-    files = {BEST: "the best weights", LAST: "the last", RESULTS: "every epoch", "curves.png": "the same drawn"}
+    files = {BEST: "the best weights", LAST: "the last", RESULTS: "every epoch", "curves.png": "drawn"}
     lines += [f"  {folder / name}: {text}" for name, text in files.items() if (folder / name).exists()]
     config, weights = _quoted(_config(runner)), _quoted(checkpoint)
+    onnx = _quoted(checkpoint.with_suffix(".onnx"))
     lines += [
         "next:",
         f"  detr-kit predict {_quoted(_picture(runner))} --checkpoint {weights}",
         f"  detr-kit test {config} {weights}",
-        f"  detr-kit export --checkpoint {weights} --format onnx --out {_quoted(checkpoint.with_suffix('.onnx'))}",
+        f"  detr-kit export --checkpoint {weights} --format onnx --out {onnx}",
     ]
     return "\n".join(lines)
 

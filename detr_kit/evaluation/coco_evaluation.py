@@ -69,7 +69,7 @@ def figure_text(value: float) -> str:
 
 
 def detections_for(most_objects: int) -> int:
-    """Detections an image that are enough for its objects: 100, or half as many again as there are objects."""
+    """Enough for the objects of an image: 100, or half as many again as there are."""
     return MOST_DETECTIONS if most_objects <= MOST_DETECTIONS else -(-3 * most_objects // 20) * 10
 
 
@@ -118,8 +118,8 @@ def evaluate_detections(
 ) -> CocoResult:
     """COCO's twelve bbox figures and AP for each class.
 
-    COCO looks at the best 100 detections of an image and class. Where an image has more objects than that, the
-    best `detections_for` them are: otherwise even perfect detections would be counted as half wrong.
+    COCO looks at the best 100 detections of an image and class. Where an image has more objects than that,
+    the best `detections_for` them are: otherwise even perfect detections would be counted as half wrong.
 
     Args:
         ground_truth: an annotation file, or a COCO object.
