@@ -59,7 +59,7 @@ def test_perfect_detections_of_a_crowded_picture_score_one(tmp_path, objects, na
     boxes = [[20 * (n % 20), 20 * (n // 20), 15, 15] for n in range(objects)]
     (tmp_path / "crowded.json").write_text(json.dumps({
         "images": [{"id": 1, "file_name": "a", "width": 400, "height": 200}],
-        "annotations": [{"id": n, "image_id": 1, "category_id": 4, "bbox": box} for n, box in enumerate(boxes)],
+        "annotations": [{"id": n, "image_id": 1, "category_id": 4, "bbox": b} for n, b in enumerate(boxes)],
         "categories": [{"id": 4, "name": "cat"}],
     }))  # fmt: skip
     detections = [{"image_id": 1, "category_id": 4, "bbox": box, "score": 0.9} for box in boxes]

@@ -40,8 +40,8 @@ def evaluate_data(
 ) -> dict[str, float]:
     """Evaluate a checkpoint on a data set of any format, as the model that the checkpoint says it is.
 
-    Classes are matched by name. Objects of a class that the checkpoint does not know are left out, and so are, in
-    the mean, classes that the set does not have; the log names both.
+    Classes are matched by name. Objects of a class that the checkpoint does not know are left out, and so
+    are, in the mean, classes that the set does not have; both are named.
 
     Args:
         data, images: as `find_data` takes them.
