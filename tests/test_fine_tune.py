@@ -187,7 +187,7 @@ class TestPresets:
             assert prepare_config(path).optim_wrapper.optimizer.lr == lr
 
     def test_steps_are_those_of_all_processes_and_accumulated_batches(self, tmp_path, monkeypatch):
-        write_shapes(tmp_path / "set", num_train=100, num_val=1, image_size=32)
+        write_shapes(tmp_path / "set", num_train=200, num_val=1, image_size=32)
         texts = {}
         for name, processes, accumulate in (("alone", 1, 1), ("two", 2, 1), ("four", 2, 2)):
             monkeypatch.setenv("WORLD_SIZE", str(processes))
@@ -195,7 +195,7 @@ class TestPresets:
                 tmp_path / "set", TINY, work_dir=tmp_path / name, launcher="pytorch", accumulate=accumulate
             )
             config, texts[name] = prepare_config(path), path.read_text()
-            steps = config.train_cfg.max_epochs * (100 // (2 * processes * accumulate))
+            steps = config.train_cfg.max_epochs * (200 // (2 * processes * accumulate))
             assert steps >= 5000
             assert config.param_scheduler[0]["end"] == 100 * accumulate  # counted in batches
         assert "8 pictures a step: 2 process(es), 2 batch(es) of 2" in texts["four"]
