@@ -22,7 +22,7 @@ from .features import EMA_HOOK, Features
 from .fine_tune_base import Base, base_of, size_of_test_alone
 from .fine_tune_config import FineTuning, config_text
 from .fine_tune_data import class_names_of, converted, identity, most_objects, parts_of
-from .fine_tune_preset import Preset, choose_preset
+from .fine_tune_preset import choose_preset
 from .fine_tune_resume import config_to_resume
 from .prepare import prepare_config
 from .run import train
@@ -200,7 +200,8 @@ def _plan(
         epochs=epochs,
         batch_size=batch_size,
         image_size=given.get("image_size") or base.image_size or size_of_test_alone(base.config),
-        lr=given.get("lr") or _lr(chosen, base.config),
+        lr=given.get("lr")
+        or chosen.lr(float(base.config.optim_wrapper.optimizer.lr), checkpoint is not None),
         # Weights that were trained with dropout go on with it.
         dropout=chosen.dropout if checkpoint is None else None,
         nms_iou_threshold=chosen.nms_iou_threshold,
@@ -280,12 +281,6 @@ def _max_detections(most: int, base: Config) -> int | None:
     """Enough for the fullest picture, where the model's are not; None for the model's."""
     own, wanted = base.model.postprocessor.get("max_detections"), detections_for(most)
     return None if own is None or wanted <= own else wanted
-
-
-def _lr(preset: Preset, base: Config) -> float | None:
-    """The preset's, where the model's was made for larger batches; None for the model's."""
-    own = float(base.optim_wrapper.optimizer.lr)
-    return None if preset.most_lr is None or own <= preset.most_lr else preset.most_lr
 
 
 def _with_ema(base: Config) -> list[dict[str, Any]]:
