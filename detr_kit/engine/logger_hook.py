@@ -20,6 +20,8 @@ class LoggerHook(MMEngineLoggerHook):
         kwargs: of mmengine's hook.
     """
 
+    interval: int
+
     def after_train_iter(self, runner: Any, *args: Any, **kwargs: Any) -> None:
         """Log where the shorter of the two intervals says so."""
         given = self.interval

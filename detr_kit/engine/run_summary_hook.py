@@ -61,7 +61,7 @@ def _picture(runner: Any) -> str:
     """One that the network has not learnt from."""
     loop = runner.val_loop
     dataset = loop.dataloader.dataset if loop is not None else None
-    if not hasattr(dataset, "folder"):
+    if dataset is None or not hasattr(dataset, "folder"):
         return "PICTURE"
     return _short(dataset.folder / str(dataset.annotations.file_names[0]))
 
