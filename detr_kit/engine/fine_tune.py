@@ -200,8 +200,7 @@ def _plan(
         epochs=epochs,
         batch_size=batch_size,
         image_size=given.get("image_size") or base.image_size or size_of_test_alone(base.config),
-        lr=given.get("lr")
-        or chosen.lr(float(base.config.optim_wrapper.optimizer.lr), checkpoint is not None),
+        lr=given.get("lr") or chosen.lr(float(base.config.optim_wrapper.optimizer.lr)),
         # Weights that were trained with dropout go on with it.
         dropout=chosen.dropout if checkpoint is None else None,
         nms_iou_threshold=chosen.nms_iou_threshold,

@@ -22,8 +22,7 @@ class Preset:
         most_images: training pictures up to which it is chosen; None for any number.
         batch_size: pictures in a step.
         least_steps: epochs are added to the usual 50 until the run has so many steps.
-        most_lr: a model's higher learning rate, made for larger batches, is lowered to this;
-            most_lr_of_trained: and to this where the weights are a trained detector's.
+        most_lr: a model's higher learning rate, made for larger batches, is lowered to this.
         dropout: of the transformer.
         ema: train with a moving average of the weights.
         nms_iou_threshold: duplicates beyond it are left out of the detections.
@@ -34,7 +33,6 @@ class Preset:
     batch_size: int | None = None
     least_steps: int = 0
     most_lr: float | None = None
-    most_lr_of_trained: float | None = None
     dropout: float | None = None
     ema: bool = False
     nms_iou_threshold: float | None = None
@@ -48,10 +46,9 @@ class Preset:
         steps = max(num_images // images_per_step, 1)
         return max(EPOCHS, min(-(-self.least_steps // steps), _MOST_EPOCHS))
 
-    def lr(self, of_model: float, is_trained: bool) -> float | None:
+    def lr(self, of_model: float) -> float | None:
         """The learning rate to train with; None for the model's own."""
-        most = self.most_lr_of_trained if is_trained else self.most_lr
-        return None if most is None or of_model <= most else most
+        return None if self.most_lr is None or of_model <= self.most_lr else self.most_lr
 
 
 PRESETS = (
@@ -61,7 +58,6 @@ PRESETS = (
         batch_size=2,
         least_steps=5000,
         most_lr=2e-4,
-        most_lr_of_trained=1e-4,
         dropout=0.0,
         ema=True,
         nms_iou_threshold=0.7,
