@@ -5,9 +5,11 @@ from .coco_metric import CocoMetric
 from .curves import CurveHook, draw_curves
 from .early_stopping_hook import EarlyStoppingHook
 from .ema_hook import EMAHook
+from .evaluate_data import evaluate_data
 from .evaluation_loops import TestLoop, ValLoop
 from .features import Features
 from .fine_tune import fine_tune
+from .logger_hook import LoggerHook
 from .optim import GroupedOptimWrapperConstructor
 from .optim_wrapper import AmpOptimWrapper, OptimWrapper
 from .prepare import prepare_config
@@ -28,12 +30,14 @@ __all__ = [
     "EpochBasedTrainLoop",
     "Features",
     "GroupedOptimWrapperConstructor",
+    "LoggerHook",
     "OptimWrapper",
     "TestLoop",
     "TrainableDetector",
     "ValLoop",
     "draw_curves",
     "evaluate",
+    "evaluate_data",
     "fine_tune",
     "prepare_config",
     "train",

@@ -108,7 +108,7 @@ def evaluate(
         config, work_dir, options, launcher: as in `prepare_config`.
 
     Returns:
-        The twelve COCO figures, as coco/AP, coco/AP50, ….
+        The COCO figures that could be measured, as coco/AP, coco/AP50, ….
 
     Raises:
         InputError: bad config, data or checkpoint, or one that does not fit the config.

@@ -28,7 +28,9 @@ from .ema_hook import WithoutEMAHook
 from .numerical_health_hook import NumericalHealthHook
 from .plain_checkpoint_hook import PlainCheckpointHook
 from .preemption_hook import PreemptionHook
+from .results_hook import ResultsHook
 from .resume import check_same_classes, go_on
+from .run_summary_hook import RunSummaryHook
 from .schedule_check_hook import ScheduleCheckHook
 from .seed_hook import SeedHook
 from .shared_statistics_hook import SharedStatisticsHook
@@ -63,7 +65,8 @@ class DetectionRunner(Runner):
             self.register_hook(hook, priority="VERY_HIGH")
         for hook in (SharedStatisticsHook(), WithoutEMAHook()):
             self.register_hook(hook, priority="NORMAL")
-        for hook in (PlainCheckpointHook(), PreemptionHook()):
+        self.register_hook(ResultsHook())
+        for hook in (PlainCheckpointHook(), PreemptionHook(), RunSummaryHook()):
             self.register_hook(hook, priority="LOWEST")
 
     @property

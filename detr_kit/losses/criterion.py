@@ -72,9 +72,9 @@ class SetCriterion(nn.Module):
         Returns:
             Scalars: loss_ce, loss_bbox, loss_giou of the last layer; with _0, _1, … of the earlier ones; with
             _enc of the two-stage encoder. Three figures tell early whether anything is learned: class_error,
-            per cent of matched queries with another class; matched_iou, mean IoU of the matched pairs;
-            cardinality_error, how many objects an image is found to have too many or too few (what the
-            original code logs).
+            per cent of matched queries with another class, where there are several; matched_iou, mean IoU of
+            the matched pairs; cardinality_error, how many objects an image is found to have too many or too
+            few (what the original code logs).
 
         Raises:
             InputError: the network's logits mean something else, or targets that cannot be: one message with
@@ -148,11 +148,13 @@ class SetCriterion(nn.Module):
             found = (logits.argmax(-1) != logits.shape[-1] - 1).sum(1)
         else:
             found = (logits.amax(-1) > 0).sum(1)  # a probability above one half
-        return {
-            "class_error": _class_error(logits, targets, match),
+        figures = {
             "matched_iou": _matched_iou(boxes, targets, match),
             "cardinality_error": (found - counts).abs().mean(),
         }
+        if logits.shape[-1] == 1:  # no class to be mistaken for
+            return figures
+        return {"class_error": _class_error(logits, targets, match), **figures}
 
     @staticmethod
     def _box_losses(
