@@ -195,10 +195,15 @@ setup(
         *find_packages(include=["detr_kit", "detr_kit.*"]),
         "detr_kit._configs",
         "detr_kit._configs._base_",
+        "detr_kit._configs.bccd_cpu",
     ],
     include_package_data=False,  # what is listed here and nothing else: folders of data are no packages
     package_data={"detr_kit": ["_weights/*.safetensors"], "detr_kit.serving": ["static/*"]},
-    package_dir={"detr_kit._configs": "configs", "detr_kit._configs._base_": "configs/_base_"},
+    package_dir={
+        "detr_kit._configs": "configs",
+        "detr_kit._configs._base_": "configs/_base_",
+        "detr_kit._configs.bccd_cpu": "configs/bccd_cpu",
+    },
     ext_modules=native(),
     cmdclass={"build_ext": BuildNative},
     options={"bdist_wheel": {"py_limited_api": "cp310"}},

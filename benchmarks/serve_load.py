@@ -1,11 +1,12 @@
-"""Load test of `detr-kit serve`: at its capacity, at half and twice of it, and with garbage among the bodies.
+"""Load test of `detr-kit serve`: at its capacity, at half and twice of it, with garbage, under slow clients.
 
     python benchmarks/serve_load.py --json benchmarks/results/serve_load_cpu.json
 
 It starts a server of its own on loopback and ends it; each phase takes --seconds and no longer than the last
 answers. Capacity is what as many clients as half the queue get, each asking again when it is answered. The
 other phases are open: requests leave on schedule, whether or not the earlier ones are answered, as strangers'
-do.
+do. In the last phase so many --slow-clients each declare a body, send two bytes of it, and come anew when the
+server sends them away.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import httpx2
@@ -43,6 +46,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=128, help="side of the images, pixels (128)")
     parser.add_argument("--queue-size", type=int, default=32)
     parser.add_argument("--max-batch", type=int, default=8)
+    parser.add_argument("--slow-clients", type=int, default=300)
     parser.add_argument("--json", help="write the figures there")
     options = parser.parse_args()
     images = shapes(options.size)
@@ -97,7 +101,34 @@ async def measure(address: str, images: list[bytes], options: argparse.Namespace
             phases.append(report(name, results, seconds, offered=capacity * factor, garbage=set(broken)))
             figures = (await client.get("/metrics")).text
             phases[-1]["server_memory_mb"] = round(metric(figures, "process_resident_memory_bytes") / 2**20)
+        async with slow_clients(client.base_url, options.slow_clients):
+            results, seconds = await open_loop(client, images, capacity * 0.5, options.seconds)
+        name = f"half the capacity, and {options.slow_clients} slow clients"
+        phases.append(report(name, results, seconds, offered=capacity * 0.5))
         return phases
+
+
+@asynccontextmanager
+async def slow_clients(address: httpx2.URL, clients: int) -> AsyncIterator[None]:
+    """Connections that each declare a body and send two bytes of it, for as long as the server lets them."""
+
+    async def one_after_the_other() -> None:
+        while True:
+            with suppress(OSError):
+                reader, writer = await asyncio.open_connection(address.host, address.port)
+                writer.write(b"POST /detect HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n\xff\xd8")
+                await reader.read()  # until the server closes
+                writer.close()
+            await asyncio.sleep(0.05)
+
+    tasks = [asyncio.create_task(one_after_the_other()) for _ in range(clients)]
+    await asyncio.sleep(1)
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def closed(

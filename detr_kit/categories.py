@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .errors import InputError
+
 UNUSED = "N/A"
+
+
+def class_name(value: Any) -> str:
+    """The name of a class as plain text of one line, whatever a file or caller gave: 7 -> "7"."""
+    text = " ".join(unicodedata.normalize("NFC", str(value)).replace("\ufeff", "").split())
+    return "".join(letter for letter in text if unicodedata.category(letter) != "Cc")
 
 
 @dataclass(frozen=True)
@@ -14,7 +23,7 @@ class Categories:
     """What each label means.
 
     Attributes:
-        names: the class name of each label; `N/A` where a label is not used.
+        names: the class name of each label, as `class_name` has it; `N/A` where a label is not used.
         ids: the data set's category id of each label.
     """
 
@@ -22,6 +31,7 @@ class Categories:
     ids: tuple[int, ...]
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "names", tuple(map(class_name, self.names)))
         if len(self.names) != len(self.ids):
             raise ValueError(f"{len(self.names)} class names against {len(self.ids)} category ids")
 
@@ -41,12 +51,12 @@ class Categories:
     def contiguous(cls, categories: Sequence[Mapping[str, Any]]) -> Categories:
         """Labels 0, 1, 2, … in the order of the category ids, whatever their gaps."""
         ordered = sorted(categories, key=lambda category: category["id"])
-        return cls(tuple(str(c["name"]) for c in ordered), tuple(int(c["id"]) for c in ordered))
+        return cls(tuple(c["name"] for c in ordered), tuple(int(c["id"]) for c in ordered))
 
     @classmethod
     def by_category_id(cls, categories: Sequence[Mapping[str, Any]]) -> Categories:
         """Labels equal to the category ids, gaps left unused: what the original DETR code trains with."""
-        names = {int(c["id"]): str(c["name"]) for c in categories}
+        names = {int(c["id"]): c["name"] for c in categories}
         if min(names, default=0) < 0:
             raise ValueError(f"category id {min(names)} is negative and cannot serve as a label")
         size = max(names, default=-1) + 1
@@ -56,6 +66,26 @@ class Categories:
     def numbered(cls, num_classes: int) -> Categories:
         """`class 0`, `class 1`, …: for a checkpoint that does not say what its classes are."""
         return cls(tuple(f"class {i}" for i in range(num_classes)), tuple(range(num_classes)))
+
+    @classmethod
+    def named(cls, names: Sequence[Any] | Mapping[Any, Any], num_classes: int) -> Categories:
+        """Names that a user gives: one for each label, or label -> name, where labels without one are unused.
+
+        Raises:
+            InputError: another number of names, or a label that is not below `num_classes`.
+        """
+        numbered = cls.numbered(num_classes)
+        if isinstance(names, Mapping):
+            given = {_label(key, num_classes): name for key, name in names.items()}
+            return cls(tuple(given.get(label, UNUSED) for label in numbered.ids), numbered.ids)
+        if isinstance(names, str | bytes) or not isinstance(names, Sequence):
+            raise InputError(
+                f"class_names: a {type(names).__name__}; it must be a list of names in the order of the "
+                "labels, or label: name"
+            )
+        if len(names) != num_classes:
+            raise InputError(f"class_names: {len(names)} names for a checkpoint with {num_classes} classes")
+        return cls(tuple(names), numbered.ids)
 
     def to_metadata(self) -> dict[str, list]:
         """Plain lists, as stored in checkpoints and data-set metadata."""
@@ -68,6 +98,16 @@ class Categories:
         if not names:
             return None
         return cls(tuple(names), tuple(metadata.get("category_ids") or range(len(names))))
+
+
+def _label(key: Any, num_classes: int) -> int:
+    text = str(key).strip()
+    if not text.isdecimal() or not int(text) < num_classes:
+        raise InputError(
+            f"class_names: {key!r} is no label of a checkpoint with {num_classes} classes: "
+            f"0 … {num_classes - 1}"
+        )
+    return int(text)
 
 
 # The category ids of COCO that carry a class, in order; 80 of 1 … 90.

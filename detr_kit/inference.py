@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -26,6 +28,7 @@ from .config import config_dir, config_names, read_config
 from .data.normalize import normalize_batch
 from .errors import InputError
 from .explain import Explanation, explain
+from .number_ranges import check_share
 from .predictor import Predictor
 from .registry import MODELS, TRANSFORMS, build
 from .sources import Source, load_image
@@ -44,7 +47,8 @@ class Detector(Predictor):
         checkpoint: .pth or .safetensors of any known format, or a transformers folder. Classes are read
             from it. "builtin" is the small one inside the package, which finds coloured shapes.
         device: "cpu", "cuda", "mps", …; by default a GPU where there is one.
-        class_names: the classes, for a checkpoint that does not name them.
+        class_names: the classes, for a checkpoint that does not name them: in the order of the labels, or
+            label: name.
         half: "bf16" or "fp16" runs the network in half precision; boxes and scores stay float32.
         compile: compile the network with torch.compile; the first image of a shape then takes long.
         nms_iou_threshold: leave out detections that overlap a better one of their class by more than this
@@ -54,9 +58,12 @@ class Detector(Predictor):
         network: the network, in evaluation mode.
         config: where the network's transforms and post-processing are described.
         class_names: the class of each label.
+        architecture: what the weights say of the network.
+        notes: what has to be said of the checkpoint, such as which of several sets of weights was taken.
 
     Raises:
-        InputError: no such model or checkpoint, or the two do not belong together.
+        InputError: no such model or checkpoint, the two do not belong together, weights that are not finite,
+            or a number out of its range.
     """
 
     def __init__(
@@ -64,7 +71,7 @@ class Detector(Predictor):
         model: str | Path | Config | None = None,
         checkpoint: str | Path = "",
         device: str | torch.device | None = None,
-        class_names: Sequence[str] | None = None,
+        class_names: Sequence[str] | Mapping[int, str] | None = None,
         *,
         half: str | None = None,
         compile: bool = False,
@@ -72,6 +79,8 @@ class Detector(Predictor):
     ) -> None:
         if half not in (None, *HALF):
             raise InputError(f"Detector: half={half!r}; it must be 'bf16', 'fp16' or None")
+        if nms_iou_threshold is not None:
+            check_share("nms_iou_threshold", nms_iou_threshold, above=True, remark=", or None")
         self.device = choose_device(device)
         self.dtype = torch.float32 if half is None else HALF[half]
         if not checkpoint:
@@ -84,7 +93,8 @@ class Detector(Predictor):
             network = _network(model, config, found, file)
         except InputError as error:
             raise InputError(f"checkpoint {checkpoint}: {error}") from error
-        load_state(network, file, str(checkpoint), strict=True)
+        report = load_state(network, file, str(checkpoint), strict=True)
+        self.checkpoint, self.architecture, self.notes = str(checkpoint), found, report.notes
         if nms_iou_threshold is not None:
             config = copy.deepcopy(config)  # it may be the caller's
             config.model.postprocessor.nms_iou_threshold = nms_iou_threshold
@@ -94,6 +104,24 @@ class Detector(Predictor):
         self.postprocessor = build(config.model.postprocessor.to_dict(), MODELS)
         self.transforms = _inference_transforms(config)
         self.categories = _categories(found.num_classes, file, class_names)
+
+    def __repr__(self) -> str:
+        names = self.class_names
+        classes = ", ".join(names[:4]) + (", …" if len(names) > 4 else "")
+        return (
+            f"Detector({self.architecture.config_name} of {self.checkpoint}, "
+            f"{len(names)} classes: {classes}; {str(self.dtype).removeprefix('torch.')} on {self.device})"
+        )
+
+    def settings(self) -> dict[str, Any]:
+        """See Predictor."""
+        return {
+            "weights": _digest(self.network.state_dict()),
+            "half": str(self.dtype).removeprefix("torch."),
+            "transforms": self.config.test_dataloader.dataset.to_dict().get("transforms") or [],
+            "postprocessor": self.config.model.postprocessor.to_dict(),
+            "class_names": list(self.class_names),
+        }
 
     def predict_batch(self, pixels: Tensor, original_sizes: Sequence[tuple[int, int]]) -> list[Prediction]:
         """See Predictor."""
@@ -128,6 +156,15 @@ class Detector(Predictor):
     def _normalise(self, pixels: Tensor) -> Tensor:
         mask = torch.zeros(len(pixels), *pixels.shape[-2:], dtype=torch.bool, device=pixels.device)
         return normalize_batch(ImageBatch(pixels, mask)).images.to(self.dtype)
+
+
+def _digest(state: Mapping[str, Tensor]) -> str:
+    """A short name of weights: equal for equal ones, wherever they come from."""
+    found = hashlib.blake2b(digest_size=8)
+    for name, tensor in sorted(state.items()):
+        found.update(name.encode())
+        found.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return found.hexdigest()
 
 
 def choose_device(device: str | torch.device | None = None) -> torch.device:
@@ -188,11 +225,11 @@ def _network(
     return build(found.network_config(**file.network_hints), MODELS)
 
 
-def _categories(num_classes: int, file: CheckpointFile, names: Sequence[str] | None) -> Categories:
-    numbered = Categories.numbered(num_classes)
+def _categories(
+    num_classes: int, file: CheckpointFile, names: Sequence[str] | Mapping[int, str] | None
+) -> Categories:
     if names is not None:
-        if len(names) != num_classes:
-            raise InputError(f"class_names: {len(names)} names for a checkpoint with {num_classes} classes")
-        return Categories(tuple(names), numbered.ids)
+        return Categories.named(names, num_classes)
+    numbered = Categories.numbered(num_classes)
     known = categories_of(file, num_classes) or numbered
     return Categories(known.names + numbered.names[len(known) :], known.ids + numbered.ids[len(known) :])

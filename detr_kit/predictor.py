@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
@@ -17,7 +17,8 @@ from .batch_size import MOST, automatic_batch_size
 from .categories import Categories
 from .detections import Detections
 from .errors import InputError
-from .sources import Source, expand, is_single, is_video, iterate_images, load_image
+from .number_ranges import check_count, check_share
+from .sources import Source, expand, is_live, is_single, is_video, iterate_images, load_image
 from .structures import Prediction
 
 
@@ -44,6 +45,10 @@ class Predictor(ABC):
         Args:
             original_sizes: (height, width) of each image file: boxes are pixels of these.
         """
+
+    @abstractmethod
+    def settings(self) -> dict[str, Any]:
+        """Everything beside an image that decides what is found in it, as plain data to compare."""
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -82,25 +87,26 @@ class Predictor(ABC):
             source: path, URL, encoded bytes, PIL image, array (H, W, 3) or (H, W), tensor (3, H, W); arrays
                 and tensors uint8, uint16, or floating point in [0, 1]. A list, a folder and a pattern such
                 as "photos/*.jpg" give a list. Videos and cameras: see `stream`.
-            score_threshold: detections below are left out.
+            score_threshold: in [0, 1]; detections below are left out, 0 keeps all.
             batch_size: images of equal size to run at once; by default as many as memory takes.
             bgr: arrays are BGR, as OpenCV has them.
 
         Raises:
-            InputError: not an image; the message names it.
+            InputError: not an image (the message names it), or a number out of its range.
         """
+        check_numbers(score_threshold, batch_size)
         if is_single(source):
             if is_video(source):
                 raise InputError(f"source {source}: a video; use stream(), which gives a frame at a time")
             sources = [source]
         else:
-            in_folder = isinstance(source, str | Path)
+            in_folder = isinstance(source, str | os.PathLike)
             sources = [item for item in expand(source) if not (in_folder and is_video(item))]
         loaded = [
             (_path_of(item), load_image(item, bgr=bgr, name=_path_of(item) or f"source[{index}]"))
             for index, item in enumerate(sources)
         ]
-        results = self._detect(loaded, score_threshold, _checked(batch_size))
+        results = self._detect(loaded, score_threshold, batch_size)
         return results[0] if is_single(source) else results
 
     def stream(
@@ -123,13 +129,28 @@ class Predictor(ABC):
 
         Yields:
             Detections of each image or frame, in order; `path` is the file's.
+
+        Raises:
+            InputError: a number out of its range, at once; while it is iterated, what cannot be read, after
+                the detections of all before it.
         """
+        check_numbers(score_threshold, batch_size)
         images = iterate_images(source, bgr=bgr, on_error=on_error)
-        live = is_video(source) and not Path(str(source)).is_file()
         # A camera waits for nobody; elsewhere a GPU has enough to choose equal shapes from.
-        size = _checked(batch_size) or (1 if live or self.device.type == "cpu" else MOST)
-        while chunk := list(islice(images, size)):
+        size = batch_size or (1 if is_live(source) or self.device.type == "cpu" else MOST)
+        return self._stream(images, size, score_threshold, batch_size)
+
+    def _stream(
+        self,
+        images: Iterator[tuple[str, np.ndarray]],
+        size: int,
+        score_threshold: float,
+        batch_size: int | None,
+    ) -> Iterator[Detections]:
+        for chunk, error in _chunks(images, size):
             yield from self._detect(chunk, score_threshold, batch_size)
+            if error is not None:
+                raise error
 
     def _detect(
         self, images: Sequence[tuple[str, np.ndarray]], score_threshold: float, batch_size: int | None
@@ -174,11 +195,29 @@ class Predictor(ABC):
         return found
 
 
-def _checked(batch_size: int | None) -> int | None:
-    if batch_size is not None and batch_size < 1:
-        raise InputError(f"batch_size={batch_size}; it must be 1 or more, or left out")
-    return batch_size
+def check_numbers(score_threshold: float, batch_size: int | None) -> None:
+    """Raises InputError where one is out of its range."""
+    check_share("score_threshold", score_threshold, remark=" (0 keeps everything)")
+    if batch_size is not None:
+        check_count("batch_size", batch_size, remark=", or left out")
+
+
+def _chunks(
+    images: Iterator[tuple[str, np.ndarray]], size: int
+) -> Iterator[tuple[list[tuple[str, np.ndarray]], InputError | None]]:
+    """Some images at a time, and the error that ended them with the last."""
+    while True:
+        chunk, error = [], None
+        try:
+            for image in islice(images, size):
+                chunk.append(image)  # what was read before an error counts
+        except InputError as broken:
+            error = broken
+        if chunk or error:
+            yield chunk, error
+        if error or len(chunk) < size:
+            return
 
 
 def _path_of(source: object) -> str:
-    return str(source) if isinstance(source, str | Path) else ""
+    return os.fspath(source) if isinstance(source, str | os.PathLike) else ""

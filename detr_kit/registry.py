@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any
 
 from mmengine import registry as mmengine_registry
@@ -53,7 +53,7 @@ def build(config: Any, registry: Registry = MODELS) -> Any:
         if "type" not in parts:
             return parts
         name = parts.pop("type")
-        factory = registry.get(name) if isinstance(name, str) else name
+        factory = find_type(name, registry)
         if factory is None:
             raise InputError(
                 f"config: type={name!r} is no {registry.name} of detr-kit{_hint(name, registry.module_dict)}"
@@ -63,6 +63,46 @@ def build(config: Any, registry: Registry = MODELS) -> Any:
     if isinstance(config, list | tuple):
         return type(config)(build(part, registry) for part in config)
     return config
+
+
+# Arguments by which a backbone fetches what it was trained with elsewhere, and the value that does not.
+_PRETRAINED = {"weights": None, "pretrained": False}
+
+
+def without_pretrained(network: MutableMapping[str, Any]) -> None:
+    """Have the backbone of a network's config start random, in place: a checkpoint follows.
+
+    Backbones whose constructors take neither `weights` nor `pretrained` are left as they are.
+    """
+    backbone = network.get("backbone")
+    if isinstance(backbone, MutableMapping):
+        for argument, value in _PRETRAINED.items():
+            if takes_argument(backbone, argument):
+                backbone[argument] = value
+
+
+def takes_argument(part: Mapping[str, Any], argument: str, registry: Registry = MODELS) -> bool:
+    """Whether the constructor behind a part's config names an argument."""
+    factory = find_type(part.get("type"), registry)
+    try:
+        return factory is not None and argument in inspect.signature(factory).parameters
+    except (TypeError, ValueError):  # built-ins without a signature
+        return False
+
+
+def find_type(kind: Any, registry: Registry) -> Any:
+    """What a config's `type` stands for; None where it is nothing.
+
+    mmengine takes a name that is not registered for a module's and imports it: a slip must not run a file,
+    and a stranger's checkpoint even less. So only a path with a dot is imported, which `refuse_imports` keeps
+    out of checkpoints.
+    """
+    if not isinstance(kind, str):
+        return kind
+    registry.import_from_location()
+    parent = registry.parent
+    known = kind in registry.module_dict or (parent is not None and kind in parent.module_dict)
+    return registry.get(kind) if known or "." in kind else None
 
 
 def refuse_imports(value: Any) -> None:

@@ -8,6 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from .errors import InputError
+
 
 class DetectorOutput(NamedTuple):
     """What a network gives for a batch; a tuple, so that torch.export and torch.compile take it as it is.
@@ -17,12 +19,30 @@ class DetectorOutput(NamedTuple):
         boxes: (B, num_queries, 4) cxcywh, normalised to each image without its padding.
         auxiliary: (logits, boxes) of each earlier decoder layer, first layer first.
         encoder: (logits, boxes) of every two-stage proposal (B, S, ·), else None.
+        classification: what the logits mean: "softmax" or "focal"; None where the network does not say.
     """
 
     logits: Tensor
     boxes: Tensor
     auxiliary: list[tuple[Tensor, Tensor]]
     encoder: tuple[Tensor, Tensor] | None = None
+    classification: str | None = None
+
+    def check_meaning(self, classification: str | None, reader: str) -> None:
+        """Refuse to have logits read as what they are not: every number would be finite, and nonsense.
+
+        Args:
+            classification: what `reader`, named in the message, takes them for; None for anything.
+
+        Raises:
+            InputError: the network says otherwise.
+        """
+        if None not in (self.classification, classification) and self.classification != classification:
+            raise InputError(
+                f"{reader} reads logits as {classification!r}, this network's are {self.classification!r}: "
+                "build the matcher and criterion with detr_kit.losses.criterion_for(network), and take "
+                "SoftmaxPostprocessor for softmax, SigmoidPostprocessor for focal"
+            )
 
 
 @dataclass

@@ -48,6 +48,17 @@ def draw_boxes(
     return canvas
 
 
+def titled(image: Image.Image, title: str, size: int = 15) -> Image.Image:
+    """An image under a line of text, which is cut where it is too long."""
+    font = ImageFont.load_default(size=size)
+    while title and font.getlength(title) > image.width - 8:
+        title = title.removesuffix("…")[:-1].rstrip() + "…" if len(title) > 1 else ""
+    canvas = Image.new("RGB", (image.width, image.height + size + 8), (255, 255, 255))
+    ImageDraw.Draw(canvas).text((4, 2), title, fill="black", font=font)
+    canvas.paste(image, (0, size + 8))
+    return canvas
+
+
 def image_grid(images: Sequence[Image.Image], columns: int, gap: int = 6) -> Image.Image:
     """Images of any size in a grid of equal white cells."""
     width, height = max(i.width for i in images), max(i.height for i in images)

@@ -9,7 +9,7 @@ from mmengine.config import Config
 from torch import nn
 
 from .config import read_config
-from .registry import MODELS, build
+from .registry import MODELS, build, without_pretrained
 
 
 def build_network(
@@ -38,5 +38,5 @@ def build_network(
     overrides = {"num_classes": num_classes, "num_queries": num_queries}
     network.update({key: value for key, value in overrides.items() if value is not None})
     if not pretrained_backbone:
-        network["backbone"]["weights"] = None
+        without_pretrained(network)
     return build(network, MODELS)

@@ -1,9 +1,12 @@
 """What goes wrong while a network trains, on purpose: a hook and transforms for the fault tests' configs."""
 
+import atexit
+import json
 import os
 import random
 import resource
 import signal
+import time
 from pathlib import Path
 
 import numpy as np
@@ -27,19 +30,19 @@ class FaultHook(Hook):
 
     Args:
         kind: "kill" the process; "kill_in_save", with half a checkpoint written; "kill_in_val"; "disk_full",
-            files may not grow any more; "nan_weight"; "nan_gradient", for `steps` steps.
+            files may not grow any more; "nan_weight"; "nan_gradient", for `steps` steps; "sigterm".
         iteration: of training, from 1.
-        steps: see kind.
+        steps: see kind; rank: of the process it happens to, None for all.
     """
 
     priority = "VERY_HIGH"
 
-    def __init__(self, kind, iteration, steps=1):
-        self.kind, self.iteration, self.steps = kind, iteration, steps
+    def __init__(self, kind, iteration, steps=1, rank=None):
+        self.kind, self.iteration, self.steps, self.rank = kind, iteration, steps, rank
 
     def _is_now(self, runner):
         flag = Path(runner.work_dir) / f"{self.kind}_{self.iteration}"
-        if flag.exists() or runner.iter + 1 < self.iteration:
+        if flag.exists() or runner.iter + 1 < self.iteration or self.rank not in (None, runner.rank):
             return False
         flag.touch()
         return True
@@ -47,6 +50,8 @@ class FaultHook(Hook):
     def before_train_iter(self, runner, batch_idx, data_batch=None):
         if self.kind == "kill" and self._is_now(runner):
             _die()
+        if self.kind == "sigterm" and self._is_now(runner):
+            os.kill(os.getpid(), signal.SIGTERM)
         if self.kind == "disk_full" and self._is_now(runner):
             resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
         if self.kind == "nan_weight" and self._is_now(runner):
@@ -66,6 +71,35 @@ class FaultHook(Hook):
     def before_save_checkpoint(self, runner, checkpoint):
         if self.kind == "kill_in_save" and self._is_now(runner):
             LocalBackend.put = _write_half_and_die
+
+
+@HOOKS.register_module()
+class SlowSaveHook(Hook):
+    """Every checkpoint takes its time, and each process writes down how things stood when it left.
+
+    Args:
+        seconds: a checkpoint takes.
+    """
+
+    def __init__(self, seconds):
+        self.seconds = seconds
+
+    def before_train(self, runner):
+        work_dir, rank = Path(runner.work_dir), runner.rank
+
+        def note():
+            threads = [(task / "comm").read_text().strip() for task in Path("/proc/self/task").iterdir()]
+            state = {
+                "files": sorted(path.name for path in work_dir.glob("*.pth")),
+                "has_group": torch.distributed.is_initialized(),
+                "threads": [name for name in threads if "gloo" in name],
+            }
+            (work_dir / f"left_{rank}.json").write_text(json.dumps(state))
+
+        atexit.register(note)
+
+    def before_save_checkpoint(self, runner, checkpoint):
+        time.sleep(self.seconds)
 
 
 def _write_half_and_die(self, content, path):

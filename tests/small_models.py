@@ -43,3 +43,13 @@ def random_images(seed: int) -> list[np.ndarray]:
     rng = np.random.default_rng(seed)
     sizes = rng.integers(33, 120, (4, 2))
     return [_image(rng, *sizes[rng.integers(4)]) for _ in range(7)]
+
+
+def write_video(path: Path, codec: str = "MJPG", frames: int = 40) -> bytes:
+    """A video of noise, 64 × 48 pixels, 12 frames a second; its bytes."""
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), 12, (64, 48))
+    noise = np.random.default_rng(0)
+    for _ in range(frames):
+        writer.write(noise.integers(0, 255, (48, 64, 3)).astype(np.uint8))
+    writer.release()
+    return path.read_bytes()

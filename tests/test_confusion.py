@@ -52,6 +52,7 @@ def test_counts(tmp_path):
               [2, 0, 0]]  # dogs where nothing is  # fmt: skip
     assert confusion.matrix.tolist() == wanted
     assert confusion.errors == {1: 2, 2: 2}
+    assert [len(ious) for ious in confusion.ious.values()] == [2, 0]
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -78,7 +79,8 @@ def test_pictures(tmp_path):
     assert len(np.unique(np.asarray(Image.open(tmp_path / "matrix.png")))) > 20
     paths = {i: str(tmp_path / f"{i}.png") for i in (1, 2)}
     assert draw_worst_images(confusion, path, DETECTIONS, paths, tmp_path / "worst.png") == 2
-    assert Image.open(tmp_path / "worst.png").size == (2 * 486 + 6, 2 * 486 + 6)
+    title = 23
+    assert Image.open(tmp_path / "worst.png").size == (2 * 486 + 6, 2 * (486 + title) + 6)
     perfect = confusion_of(path, [_detection(2, 7, [10, 10, 20, 20])], [2])
     assert draw_worst_images(perfect, path, [], paths, tmp_path / "none.png") == 0
     assert not (tmp_path / "none.png").exists()

@@ -99,6 +99,14 @@ class TestDataset:
         stored.save(tmp_path / "a.png", exif=exif)
         assert dataset[0].image.shape == (3, 30, 40)
 
+    @pytest.mark.parametrize(
+        "name", ["images\\a.png", "C:\\set\\a.png", "A.PNG", "%61.png", "/data/upload/4/a.png"]
+    )
+    def test_file_names_that_are_spelt_otherwise_find_their_picture_and_it_is_said(self, write, name):
+        dataset = write(_coco(images=[{"id": 7, "file_name": name, "width": 40, "height": 30}]))
+        assert dataset[0].image.shape == (3, 30, 40)
+        assert f"{name!r} is 'a.png'" in str(dataset)
+
     def test_real_photographs(self, shared):
         bccd = shared / "data" / "bccd"
         dataset = CocoDataset("train.json", "images", data_root=str(bccd))

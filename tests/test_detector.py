@@ -74,7 +74,7 @@ def test_the_threshold_cuts(detector, photo):
     everything = detector(photo, score_threshold=0)
     threshold = float(everything.scores[2])
     assert len(detector(photo, score_threshold=threshold)) >= 3
-    assert len(detector(photo, score_threshold=1.1)) == 0
+    assert len(detector(photo, score_threshold=1)) == 0
 
 
 def test_names_and_formats(detector, photo):

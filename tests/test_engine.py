@@ -38,7 +38,7 @@ def test_a_run_leaves_logs_checkpoints_and_curves(trained):
 
 def test_training_learns(trained):
     lines = [line["loss"] for line in read_scalars(trained[0]) if "loss" in line]
-    assert lines[-1] < 0.9 * lines[0]
+    assert lines[-1] < 0.9 * lines[1]  # the first that is a mean of a whole window
 
 
 def test_the_checkpoint_names_its_classes(trained):

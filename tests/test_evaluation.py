@@ -7,7 +7,7 @@ import torch
 
 from detr_kit.categories import COCO_80, COCO_91, Categories
 from detr_kit.errors import InputError
-from detr_kit.evaluation import evaluate_detections, to_coco_detections
+from detr_kit.evaluation import CocoResult, evaluate_detections, to_coco_detections
 from detr_kit.structures import Prediction
 
 PUBLISHED = {
@@ -23,6 +23,8 @@ def test_the_twelve_figures_of_the_coco_api(shared):
     assert result.figures == pytest.approx(PUBLISHED, abs=1e-6)
     assert result.per_class["person"]["boxes"] > 100
     assert "person" in result.table()
+    assert "0.505" in result.table()  # a fraction, as in the log
+    assert result.max_detections == 100  # COCO's own: no picture has more objects
 
 
 def _ground_truth(tmp_path):
@@ -47,6 +49,29 @@ def test_a_perfect_detection_scores_one(tmp_path):
     assert result.figures["AP"] == pytest.approx(1)
     assert result.figures["APs"] == -1  # there is no small object to find
     assert result.per_class["dog"]["AP"] == -1
+    assert "APs" not in result.measured
+    assert result.measured["AP"] == result.figures["AP"]
+
+
+@pytest.mark.parametrize(("objects", "name"), [(100, "AR100"), (160, "AR240")])
+def test_perfect_detections_of_a_crowded_picture_score_one(tmp_path, objects, name):
+    """COCO's 100 detections a picture and class leave 60 of 160 objects out: AP 0.62 at best."""
+    boxes = [[20 * (n % 20), 20 * (n // 20), 15, 15] for n in range(objects)]
+    (tmp_path / "crowded.json").write_text(json.dumps({
+        "images": [{"id": 1, "file_name": "a", "width": 400, "height": 200}],
+        "annotations": [{"id": n, "image_id": 1, "category_id": 4, "bbox": b} for n, b in enumerate(boxes)],
+        "categories": [{"id": 4, "name": "cat"}],
+    }))  # fmt: skip
+    detections = [{"image_id": 1, "category_id": 4, "bbox": box, "score": 0.9} for box in boxes]
+    figures = evaluate_detections(tmp_path / "crowded.json", detections).figures
+    assert figures["AP"] == pytest.approx(1)
+    assert figures[name] == pytest.approx(1)
+    assert len(figures) == 12
+
+
+def test_names_of_classes_are_printed_as_they_are():
+    result = CocoResult({"AP": 0.5}, {"light[red]": {"AP": 0.5, "AP50": -1.0, "boxes": 3.0}})
+    assert "light[red]" in result.table()
 
 
 def test_no_detection_at_all_scores_zero(tmp_path):

@@ -4,10 +4,12 @@ import argparse
 import json
 import shutil
 from dataclasses import fields
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from mmengine.optim import CosineAnnealingLR, LinearLR, MultiStepLR
 
 from detr_kit.cli import main
 from detr_kit.cli import train as train_command
@@ -16,6 +18,7 @@ from detr_kit.data import CocoDataset, EpochSampler
 from detr_kit.data.class_balance import repeat_factors
 from detr_kit.engine import AmpOptimWrapper, Features, prepare_config, train
 from detr_kit.engine.early_stopping_hook import EarlyStoppingHook
+from detr_kit.engine.schedule_check_hook import ScheduleCheckHook
 from detr_kit.errors import InputError
 from detr_kit.models import ResNet
 from detr_kit.registry import MODELS, build
@@ -82,6 +85,80 @@ def test_a_recipes_own_warmup_gives_way():
     Features(warmup=7).apply(config)
     assert [s.type for s in config.param_scheduler] == ["LinearLR", "CosineAnnealingLR"]
     assert config.param_scheduler[0].end == 7
+
+
+def test_a_warm_up_of_one_iteration_ends():
+    (warm_up, *_) = _config(warmup=1).param_scheduler
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=1.0)
+    settings = {key: value for key, value in warm_up.items() if key != "type"}
+    schedule = LinearLR(optimizer, **settings)
+    rates = [optimizer.param_groups[0]["lr"]]
+    for _ in range(2):
+        schedule.step()
+        rates.append(optimizer.param_groups[0]["lr"])
+    assert rates == pytest.approx([0.01, 1.0, 1.0])
+
+
+class TestSchedulesThatDoNotFit:
+    def _warnings(self, schedule, max_epochs=12, max_iters=120, **settings):
+        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=1.0)
+        said = []
+        runner = SimpleNamespace(
+            param_schedulers=[schedule(optimizer, **{"end": max_epochs, **settings})],
+            logger=SimpleNamespace(warning=said.append),
+            max_epochs=max_epochs,
+            max_iters=max_iters,
+        )
+        ScheduleCheckHook().before_train(runner)
+        return said
+
+    def test_milestones_beyond_the_end_are_named(self):
+        (said,) = self._warnings(MultiStepLR, milestones=[8, 12, 40])
+        assert said.startswith(
+            "param_scheduler.0 (MultiStepLR): milestones=[12, 40] are at the end or beyond"
+        )
+        assert said.endswith("the run has 12 epoch(s)")
+        assert not self._warnings(MultiStepLR, milestones=[8, 11])
+
+    def test_a_cosine_of_another_length_is_named(self):
+        assert (
+            "T_max=8 ends before, and the rate rises again" in self._warnings(CosineAnnealingLR, T_max=8)[0]
+        )
+        assert "does not reach its minimum" in self._warnings(CosineAnnealingLR, T_max=20)[0]
+        assert not self._warnings(CosineAnnealingLR, T_max=12)
+
+    def test_a_warm_up_longer_than_the_run_is_named(self):
+        assert "takes until 499" in self._warnings(LinearLR, by_epoch=False, end=500)[0]
+        assert not self._warnings(LinearLR, by_epoch=False, end=100)
+
+    def test_one_without_length_is_refused(self):
+        with pytest.raises(InputError, match="no step between 0 and 1"):
+            self._warnings(LinearLR, end=1)
+
+
+def test_the_learning_rate_is_scaled_by_the_pictures_of_a_step(shapes, tmp_path):
+    """Two batches of 4 of the recipe's 16; and a run that goes on with the same is not warned of."""
+    options = {"data_root": str(shapes), "train_cfg.max_epochs": 1, "train_cfg.val_begin": 9}
+    for resume in (False, True):
+        runner = train(
+            TINY,
+            work_dir=tmp_path,
+            resume=resume,
+            options=options,
+            features=Features(accumulate=2),
+            auto_scale_lr=True,
+        )
+        assert [group["initial_lr"] for group in runner.optim_wrapper.param_groups] == [1e-3 * 8 / 16]
+    logs = "".join(path.read_text() for path in tmp_path.glob("*/*.log"))
+    assert "learning rate scaled by 0.5: 8 pictures a step" in logs
+    assert "resumed with the checkpoint's learning rate" not in logs
+
+
+def test_scaling_needs_the_recipes_batch_size(shapes, tmp_path):
+    config = prepare_config(TINY, work_dir=tmp_path, options={"data_root": str(shapes)})
+    del config["auto_scale_lr"]
+    with pytest.raises(InputError, match="does not say for which batch size"):
+        train(config, work_dir=tmp_path, auto_scale_lr=True)
 
 
 def _gradients(name, checkpointing):
@@ -241,11 +318,3 @@ def test_weights_and_biases_offline(shapes, tmp_path, monkeypatch):
     options = {"data_root": str(shapes), "train_cfg.max_epochs": 1}
     train(TINY, work_dir=tmp_path, options=options, features=Features(wandb=True))
     assert list(tmp_path.glob("wandb/offline-run-*/*.wandb"))
-
-
-def test_a_resumed_run_has_the_features_that_it_began_with(tmp_path):
-    began = Features(ema=True, amp="bf16")
-    assert began.kept(tmp_path, resume=False) == began
-    assert Features().kept(tmp_path, resume=True) == began
-    assert Features(ema=True).kept(tmp_path, resume=True) == Features(ema=True)  # said anew: that holds
-    assert Features().kept(tmp_path, resume=False) == Features()

@@ -13,9 +13,11 @@ from detr_kit import Detector
 from detr_kit.checkpoints import checkpoint_path
 from detr_kit.checkpoints.files import BUILTIN_FILE
 from detr_kit.cli import main
+from detr_kit.config import read_config
 from detr_kit.data import write_shapes
 from detr_kit.engine import prepare_config
 from detr_kit.engine.fine_tune import write_fine_tune_config
+from detr_kit.engine.fine_tune_base import _base_of_recipe
 from detr_kit.engine.fine_tune_preset import choose_preset
 from detr_kit.errors import InputError
 
@@ -104,6 +106,18 @@ class TestTrainingWithoutAConfig:
         config = write_fine_tune_config(tmp_path / "many", TINY, work_dir=tmp_path / "run")
         assert "num_queries=50,  # a training picture has up to 31 objects" in config.read_text()
         assert prepare_config(config).model.network.num_queries == 50
+        assert prepare_config(config).model.postprocessor.max_detections == 100
+
+    def test_a_crowd_gets_as_many_detections_as_it_has_objects(self, sets, tmp_path):
+        data = json.loads((sets / "coco" / "train.json").read_text())
+        crowded = {**data, "annotations": [
+            {"id": n + 1, "image_id": data["images"][0]["id"], "category_id": 1, "iscrowd": 0,
+             "bbox": [3 * (n % 16), 3 * (n // 16), 3, 3]} for n in range(160)
+        ]}  # fmt: skip
+        write_coco(tmp_path / "many", {"train": data, "val": crowded}, sets / "coco" / "images")
+        config = write_fine_tune_config(tmp_path / "many", TINY, work_dir=tmp_path / "run")
+        assert "a picture has up to 160 objects: 12 queries, up to 240 detections" in config.read_text()
+        assert prepare_config(config).model.postprocessor.max_detections == 240
 
     @pytest.mark.parametrize("model", ["detr_r50", "deformable_detr_r50_two_stage"])
     def test_the_papers_models_keep_their_augmentation_unless_a_size_is_given(self, sets, tmp_path, model):
@@ -157,6 +171,35 @@ class TestPresets:
         path = write_fine_tune_config(sets / "coco", TINY, work_dir=tmp_path, batch_size=5, epochs=7)
         config = prepare_config(path)
         assert (config.train_dataloader.batch_size, config.train_cfg.max_epochs) == (5, 7)
+        path = write_fine_tune_config(sets / "coco", TINY, work_dir=tmp_path / "lr", lr=3e-3)
+        assert prepare_config(path).optim_wrapper.optimizer.lr == 3e-3
+
+    def test_a_learning_rate_for_larger_batches_is_lowered_and_a_lower_one_kept(self, sets, tmp_path):
+        """The shapes model's 4e-4 is for batches of 16."""
+        for model, preset, lr in (
+            ("deformable_detr_r18_shapes", "small", 2e-4),
+            ("deformable_detr_r18_shapes", "recipe", 4e-4),
+            ("detr_r50", "small", 1e-4),
+        ):
+            path = write_fine_tune_config(
+                sets / "coco", model, work_dir=tmp_path / model / preset, preset=preset
+            )
+            assert prepare_config(path).optim_wrapper.optimizer.lr == lr
+
+    def test_steps_are_those_of_all_processes_and_accumulated_batches(self, tmp_path, monkeypatch):
+        write_shapes(tmp_path / "set", num_train=200, num_val=1, image_size=32)
+        texts = {}
+        for name, processes, accumulate in (("alone", 1, 1), ("two", 2, 1), ("four", 2, 2)):
+            monkeypatch.setenv("WORLD_SIZE", str(processes))
+            path = write_fine_tune_config(
+                tmp_path / "set", TINY, work_dir=tmp_path / name, launcher="pytorch", accumulate=accumulate
+            )
+            config, texts[name] = prepare_config(path), path.read_text()
+            steps = config.train_cfg.max_epochs * (200 // (2 * processes * accumulate))
+            assert steps >= 5000
+            assert config.param_scheduler[0]["end"] == 100 * accumulate  # counted in batches
+        assert "8 pictures a step: 2 process(es), 2 batch(es) of 2" in texts["four"]
+        assert "pictures a step" not in texts["alone"]
 
     @given(images=st.integers(1, 10**6), batch_size=st.integers(1, 64))
     def test_epochs_make_up_for_few_pictures(self, images, batch_size):
@@ -173,10 +216,43 @@ class TestPresets:
         alone = write_fine_tune_config(sets / "coco", work_dir=tmp_path / "alone")
         assert "configs/deformable_detr_r50_two_stage.py" in alone.read_text()
 
-    def test_weights_of_no_shipped_config_need_one(self, trained, sets, tmp_path):
+    def test_a_checkpoint_of_our_own_brings_its_network_along(self, trained, sets, tmp_path):
+        """No shipped config is of it; its recipe is, and the size at which it was tested."""
+        run = ["--epochs", "1", "--batch-size", "4", "--work-dir", str(tmp_path)]
+        checkpoint = str(trained[0] / "epoch_2.pth")
+        assert main(["train", "--data", str(sets / "coco"), "--checkpoint", checkpoint, *run]) == 0
+        config = prepare_config(tmp_path / "config.py")
+        assert config.model.network.transformer.embed_dims == 32
+        assert config.model.network.num_classes == 5
+        assert config.test_dataloader.dataset.transforms[0]["sizes"] == [128]
+        assert "re-initialised" not in next(tmp_path.glob("*/*.log")).read_text()
+        again = ["--checkpoint", str(tmp_path / "last.pth"), "--work-dir", str(tmp_path / "again")]
+        assert main(["train", "--data", str(sets / "voc"), *run[:4], *again]) == 0
+
+    def test_a_descendant_of_a_shipped_model_inherits_from_its_config(self, sets, tmp_path):
+        """What a run changes, as the number of classes and queries, makes no other model of it."""
+        recipe = read_config("deformable_detr_r18_shapes").to_dict()
+        recipe["model"]["network"] |= {"num_classes": 2, "num_queries": 60}
+        base = _base_of_recipe(
+            {"network": recipe["model"]["network"], "transforms": [
+                {"type": "ResizeShortestSide", "sizes": [96], "max_size": 160}
+            ]}, "own.pth"
+        )  # fmt: skip
+        assert (base.name, base.network, base.image_size) == ("deformable_detr_r18_shapes", None, 96)
+
+    @pytest.mark.parametrize("name", ["a=1); import os; dict(b", "{{ $HOME }}"])
+    def test_a_strangers_recipe_writes_no_code_into_a_config(self, name):
+        network = read_config("detr_r50").model.network.to_dict()
+        for hostile in ({name: 1}, {"a": name}):
+            if set(hostile) == {"a"} and "{{" not in name:
+                continue  # text in quotes
+            with pytest.raises(InputError, match=r"own\.pth: its recipe is no plain data"):
+                _base_of_recipe({"network": {**network, **hostile}, "transforms": []}, "own.pth")
+
+    def test_weights_of_no_shipped_config_need_one(self, sets, tmp_path, small_model):
         with pytest.raises(InputError, match=r"no shipped config is of these weights; give --model"):
-            write_fine_tune_config(sets / "coco", checkpoint=trained[0] / "epoch_2.pth", work_dir=tmp_path)
-        assert not list(tmp_path.iterdir())
+            write_fine_tune_config(sets / "coco", checkpoint=small_model[1], work_dir=tmp_path / "run")
+        assert not (tmp_path / "run").exists()
 
     def test_a_preset_that_is_none(self, sets, tmp_path):
         with pytest.raises(InputError, match="--preset tiny: it must be one of small, recipe"):

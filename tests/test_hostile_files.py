@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -63,6 +64,8 @@ def test_a_file_name_is_no_code_in_the_written_config(sets, tmp_path, capsys):
     corner = text[text.index("<xmin>") : text.index("</xmin>")]
     name = "0\nprint('INJECTED')\n#.xml"
     (page.parent / name).write_text(text.replace(corner, "<xmin>0", 1))
+    picture = next((tmp_path / "voc" / "JPEGImages").glob(f"{page.stem}.*"))
+    shutil.copy(picture, picture.with_name(Path(name).stem + picture.suffix))
     shutil.rmtree(tmp_path / "voc" / "ImageSets", ignore_errors=True)
     path = write_fine_tune_config(tmp_path / "voc", str(TINY), work_dir=tmp_path / "run")
     capsys.readouterr()

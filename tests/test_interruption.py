@@ -188,6 +188,19 @@ def test_a_worker_that_dies_is_replaced_and_no_image_is_lost(undisturbed, shapes
     _assert_as_if_nothing_had_happened(tmp_path / "run", undisturbed)
 
 
+def test_a_worker_that_dies_in_validation_leaves_the_weights_that_were_swapped_for_it(
+    undisturbed, shapes, tmp_path
+):
+    """Averaged weights are validated and saved as best, live ones trained on; only the data is read again."""
+    transforms = [dict(type="ResizeShortestSide", sizes=128, max_size=256)]
+    transforms += [dict(type="KillWorker", folder=str(tmp_path), times=2)]
+    loader = dict(batch_size=2, num_workers=1, dataset=dict(transforms=transforms))
+    code, output = _start(tmp_path / "run", shapes, config=f"val_dataloader = {loader}").finish()
+    assert code == 0, output[-3000:]
+    assert "(2 of 3 times), no image is lost" in output
+    _assert_as_if_nothing_had_happened(tmp_path / "run", undisturbed)
+
+
 def test_workers_that_keep_dying_stop_the_run(shapes, tmp_path):
     option = "train_cfg.max_worker_restarts=0"
     code, output = _start(tmp_path / "run", shapes, option, config=_with_deaths(tmp_path, 9)).finish()

@@ -72,7 +72,7 @@ def test_matching_is_the_cheapest_of_all(queries, objects, classification, seed)
 def test_padding_between_images_is_never_matched():
     output = _output(3, 10, 5)
     padded = PaddedTargets.of([_target(4), _target(0), _target(1)], output.logits.device)
-    (match,) = HungarianMatcher()([(output.logits[None], output.boxes[None])], [padded])
+    (match,) = HungarianMatcher("softmax")([(output.logits[None], output.boxes[None])], [padded])
     assert match.image.tolist() == [0, 0, 0, 0, 2]
     assert sorted(match.target[:4].tolist()) == [0, 1, 2, 3]
     assert match.target[4] == 0
@@ -160,6 +160,6 @@ def test_settings_that_cannot_be_are_refused():
     with pytest.raises(ValueError, match='not "softmax" or "focal"'):
         HungarianMatcher("sigmoid")
     with pytest.raises(ValueError, match="all three costs are 0"):
-        HungarianMatcher(cost_class=0, cost_bbox=0, cost_giou=0)
+        HungarianMatcher("focal", cost_class=0, cost_bbox=0, cost_giou=0)
     with pytest.raises(ValueError, match='not "softmax" or "focal"'):
-        SetCriterion(HungarianMatcher(), "bce")
+        SetCriterion(HungarianMatcher("focal"), "bce")

@@ -48,6 +48,23 @@ def test_a_threshold_that_is_no_iou_is_refused(threshold):
         SigmoidPostprocessor(nms_iou_threshold=threshold)
 
 
+def test_duplicates_use_up_no_place_of_other_objects():
+    """Forty queries on one object, one on each of four others: with five places all five are found."""
+    boxes = torch.tensor([[0.1, 0.1, 0.1, 0.1]] * 40 + [[0.1 + 0.2 * i, 0.8, 0.1, 0.1] for i in range(4)])
+    logits = torch.linspace(3, 1, len(boxes))[:, None]
+    output = DetectorOutput(logits[None], boxes[None], [])
+    (found,) = SigmoidPostprocessor(max_detections=5, nms_iou_threshold=0.7)(output, SIZES[:1])
+    assert len(found.scores) == 5
+    assert len({tuple(box) for box in found.boxes.tolist()}) == 5
+    (kept,) = SigmoidPostprocessor(max_detections=2, nms_iou_threshold=0.7)(output, SIZES[:1])
+    assert torch.equal(kept.scores, found.scores[:2])
+
+
+def test_a_limit_that_keeps_nothing_is_refused():
+    with pytest.raises(InputError, match="max_detections=0; it must be 1 or more"):
+        SigmoidPostprocessor(max_detections=0)
+
+
 def test_the_papers_postprocessing_keeps_everything():
     found = SigmoidPostprocessor(max_detections=50)(_output(0), SIZES)
     assert [len(prediction.scores) for prediction in found] == [50, 50]

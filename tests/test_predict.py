@@ -1,5 +1,6 @@
 """`detr-kit predict`: many sources into a folder, whole files only, and on from where it stopped."""
 
+import copy
 import json
 from pathlib import Path
 
@@ -8,15 +9,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from detr_kit import predict
+from detr_kit import Detector, predict
 from detr_kit.cli import main
 from detr_kit.detections import Detections
 from detr_kit.errors import InputError
 from detr_kit.predict import PredictRun, plan_outputs
+from detr_kit.predict import run as run_module
 from detr_kit.predict.window import Window
-from detr_kit.sources import VideoReader, VideoWriter
+from detr_kit.sources import VideoReader, VideoWriter, kind
 
-from .small_models import random_images
+from .small_models import random_images, write_video
 
 
 @pytest.fixture
@@ -43,7 +45,7 @@ def _run(detector, tmp_path, **options) -> PredictRun:
 
 
 def _files(folder: Path) -> list[str]:
-    files = (path for path in folder.rglob("*") if path.is_file() and path.name != ".sources.json")
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != ".predictions.jsonl")
     return sorted(str(path.relative_to(folder)) for path in files)
 
 
@@ -60,7 +62,8 @@ class TestNames:
         plan = plan_outputs([f"{photos}/a.png", f"{photos}/more/a.png", f"{photos}/a.png"], Path("out"))
         assert [str(path) for path in plan.values()] == ["out/a.png", "out/a_2.png"]
 
-    def test_urls_cameras_and_videos(self):
+    def test_urls_cameras_and_videos(self, monkeypatch):
+        monkeypatch.setattr(kind, "content_type", lambda address: "image/png")  # no network in tests
         plan = plan_outputs(["http://x.org/p/photo.jpg?w=3", "http://x.org/", "clip.avi", 0], Path("out"))
         *names, camera = [path.name for path in plan.values()]
         assert names == ["photo.jpg", "x.org.png", "clip.mp4"]
@@ -218,3 +221,169 @@ def test_another_picture_of_the_same_name_is_not_taken_for_done(shapes, small_de
     assert (report.done, report.skipped, len(report.failed)) == (0, 0, 1)
     assert str(tmp_path / "a" / "x.png") in report.failed[0]
     assert run([str(tmp_path / "a" / "x.png")]).skipped == 1
+
+
+class TestWhatIsThereAlready:
+    """Equal outputs are kept, those of other weights, settings or sources are made again; both is said."""
+
+    def _report(self, detector, photos, tmp_path, **options):
+        options = {"score_threshold": 0.2, "quiet": True, **options}
+        return PredictRun(detector, tmp_path / "out", **options)(
+            [str(photos / "a.png"), str(photos / "b.jpg")]
+        )
+
+    def test_the_same_again_is_kept_by_another_process_too(self, small_model, photos, tmp_path):
+        for expected in ((2, 0), (0, 2)):
+            report = self._report(Detector(*small_model, device="cpu"), photos, tmp_path)
+            assert (report.done, report.skipped) == expected
+        assert "2 were there already, made with the same settings" in str(report)
+
+    def test_a_copy_of_the_same_weights_is_the_same(self, small_model, photos, tmp_path):
+        self._report(Detector(*small_model, device="cpu"), photos, tmp_path)
+        copy = tmp_path / "copy.safetensors"
+        copy.write_bytes(small_model[1].read_bytes())
+        assert self._report(Detector(small_model[0], copy, "cpu"), photos, tmp_path).skipped == 2
+
+    @pytest.mark.parametrize(("change", "said"), [
+        (dict(nms_iou_threshold=0.5), "other postprocessor"),
+        (dict(half="bf16"), "half"),
+        (dict(class_names=list("abcde")), "other class_names"),
+    ])  # fmt: skip
+    def test_another_detector_makes_them_again(self, small_model, photos, tmp_path, change, said):
+        self._report(Detector(*small_model, device="cpu"), photos, tmp_path)
+        report = self._report(Detector(*small_model, device="cpu", **change), photos, tmp_path)
+        assert (report.done, report.skipped) == (2, 0)
+        assert "2 of them again: " in str(report)
+        assert said in str(report)
+
+    def test_another_checkpoint_and_another_size_make_them_again(self, small_model, photos, tmp_path):
+        self._report(Detector(*small_model, device="cpu"), photos, tmp_path)
+        detector = Detector(*small_model, device="cpu")
+        next(detector.network.parameters()).data += 1
+        assert "other weights" in str(self._report(detector, photos, tmp_path))
+        detector.config = copy.deepcopy(detector.config)
+        detector.config.test_dataloader.dataset.transforms = [dict(type="Resize", short_side=99)]
+        assert "other transforms" in str(self._report(detector, photos, tmp_path))
+
+    def test_another_threshold_makes_them_again(self, small_detector, photos, tmp_path):
+        self._report(small_detector, photos, tmp_path)
+        report = self._report(small_detector, photos, tmp_path, score_threshold=0.7)
+        assert "2 of them again: score_threshold 0.2, now 0.7" in str(report)
+
+    def test_a_picture_that_was_changed_is_made_again(self, small_detector, photos, tmp_path):
+        self._report(small_detector, photos, tmp_path)
+        Image.fromarray(random_images(5)[0]).save(photos / "a.png")
+        report = self._report(small_detector, photos, tmp_path)
+        assert (report.done, report.skipped) == (1, 1)
+
+    def test_a_file_of_somebody_else_is_left_alone(self, small_detector, photos, tmp_path):
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out" / "a.png").write_bytes(b"a drawing")
+        report = self._report(small_detector, photos, tmp_path)
+        assert (report.done, len(report.failed)) == (1, 1)
+        assert "a.png is there and was not made by predict" in report.failed[0]
+        assert (tmp_path / "out" / "a.png").read_bytes() == b"a drawing"
+
+    def test_pictures_of_version_0_1_are_made_again(self, small_detector, photos, tmp_path):
+        self._report(small_detector, photos, tmp_path)
+        (tmp_path / "out" / ".predictions.jsonl").unlink()
+        former = {name: str((photos / name).resolve()) for name in ("a.png", "b.jpg")}
+        (tmp_path / "out" / ".sources.json").write_text(json.dumps(former))
+        assert self._report(small_detector, photos, tmp_path).done == 2
+        assert self._report(small_detector, photos, tmp_path).skipped == 2
+
+    def test_a_run_that_is_cut_off_while_making_again_has_told_nothing_untrue(
+        self, small_detector, photos, tmp_path, monkeypatch
+    ):
+        self._report(small_detector, photos, tmp_path)
+
+        def stop(*_):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(Detections, "save", stop)
+        with pytest.raises(KeyboardInterrupt):
+            self._report(small_detector, photos, tmp_path, score_threshold=0.7)
+        monkeypatch.undo()
+        with (tmp_path / "out" / ".predictions.jsonl").open("a") as file:
+            file.write('{"output": "a.png", "sou')  # killed in the middle of a line
+        assert self._report(small_detector, photos, tmp_path, score_threshold=0.7).done == 2
+
+
+class TestBrokenVideo:
+    @pytest.fixture
+    def cut(self, tmp_path):
+        data = write_video(tmp_path / "whole.avi")
+        (tmp_path / "cut.avi").write_bytes(data[: len(data) // 2])
+        return tmp_path / "cut.avi"
+
+    def test_what_was_read_is_kept_and_it_is_said_each_time(self, small_detector, cut, tmp_path):
+        for _ in range(2):
+            report = _run(small_detector, tmp_path, write_json=True)([str(cut)])
+            assert (report.done, report.skipped, len(report.failed)) == (1, 0, 1)
+            assert "of 40 frames could be read" in str(report)
+            lines = (tmp_path / "out" / "cut.mp4.jsonl").read_text().splitlines()
+            assert 0 < len(lines) < 40
+            with VideoReader(tmp_path / "out" / "cut.mp4") as drawn:
+                assert len(list(drawn)) == len(lines)
+        assert "1 of them again: cut short" in str(report)
+
+    def test_the_exit_code_is_1(self, small_model, cut, tmp_path, capsys):
+        config, checkpoint = (str(path) for path in small_model)
+        arguments = ["--model", config, "--checkpoint", checkpoint, "--out", str(tmp_path / "out")]
+        assert main(["predict", str(cut), *arguments]) == 1
+        assert "of 40 frames could be read" in capsys.readouterr().err
+
+    def test_what_was_made_of_it_is_replaced_when_it_is_whole(self, small_detector, cut, tmp_path):
+        _run(small_detector, tmp_path)([str(cut)])
+        cut.write_bytes((tmp_path / "whole.avi").read_bytes())
+        assert _run(small_detector, tmp_path)([str(cut)]).failed == []
+        assert _run(small_detector, tmp_path)([str(cut)]).skipped == 1
+
+
+def test_a_camera_that_is_stopped_keeps_its_video_and_its_json(small_detector, video, tmp_path, monkeypatch):
+    monkeypatch.setattr(run_module, "is_video", lambda source: True)
+    monkeypatch.setattr(
+        run_module, "plan_outputs", lambda sources, out: {video: tmp_path / "out" / "camera.mp4"}
+    )
+    init = VideoReader.__init__
+
+    def live(self, source):
+        init(self, source)
+        self.live, self.num_frames = True, 0
+
+    monkeypatch.setattr(VideoReader, "__init__", live)
+    run = _run(small_detector, tmp_path, write_json=True)
+    stopped = iter([None] * 4)
+
+    def count(found):
+        if next(stopped, "end") == "end":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "_count", count)
+    with pytest.raises(KeyboardInterrupt):
+        run(["0"])
+    assert _files(tmp_path / "out") == ["camera.mp4", "camera.mp4.jsonl"]
+    assert len((tmp_path / "out" / "camera.mp4.jsonl").read_text().splitlines()) == 5
+
+
+@pytest.mark.parametrize("arguments", [
+    ["gone/*.jpg"], ["gone.jpg"], ["gone.mp4"], ["a.png", "--score-threshold", "50"], ["a.png", "--nms", "2"],
+    ["a.png", "--batch-size", "0"], ["a.png", "--checkpoint", "gone.pth"], ["a.png", "--device", "tpu"],
+    ["a.png", "--model", "deformable_detr_r50"], ["a.png", "--score-threshold", "nan"],
+])  # fmt: skip
+def test_a_refused_command_leaves_nothing_behind(photos, tmp_path, monkeypatch, capsys, arguments):
+    work = tmp_path / "work"
+    work.mkdir()
+    (work / "a.png").write_bytes((photos / "a.png").read_bytes())
+    monkeypatch.chdir(work)
+    assert main(["predict", *arguments]) in (1, 2)
+    assert [path.name for path in work.iterdir()] == ["a.png"]
+    assert capsys.readouterr().err
+
+
+def test_without_a_checkpoint_the_built_in_detector_is_used_and_that_is_said(photos, tmp_path, capsys):
+    out = str(tmp_path / "out")
+    assert main(["predict", str(photos / "a.png"), "--out", out, "--device", "cpu"]) == 0
+    assert "no --checkpoint: the built-in detector, which finds circle, square" in capsys.readouterr().err
+    assert main(["predict", str(photos / "a.png"), "--out", out, "--model", "deformable_detr_r50"]) == 2
+    assert "--model deformable_detr_r50 needs --checkpoint" in capsys.readouterr().err

@@ -19,16 +19,16 @@ CONFIG = Path(__file__).parent / "configs" / "processes.py"
 TIMEOUT = 240  # seconds; what hangs ends here
 
 
-def _torchrun(*arguments, agent=("--standalone", "--nproc-per-node", "2")):
+def _torchrun(*arguments, agent=("--standalone", "--nproc-per-node", "2"), cwd=ROOT):
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "torch.distributed.run", *agent, *map(str, arguments)]
     return subprocess.Popen(
-        command, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        command, cwd=cwd, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
 
 
 def _train(folder, data, *options, launcher="pytorch", **kwargs):
-    run = ["tools/train.py", CONFIG, "--work-dir", folder, "--launcher", launcher]
+    run = [ROOT / "tools" / "train.py", CONFIG, "--work-dir", folder, "--launcher", launcher]
     return _torchrun(*run, "--cfg-options", f"data_root={data}", *options, **kwargs)
 
 
@@ -153,3 +153,50 @@ def test_sigterm_to_the_agent_saves_once_for_all(odd_shapes, tmp_path):
     assert "go on with --resume" in output, output[-3000:]
     saved = torch.load(tmp_path / "preempted.pth", weights_only=True)
     assert saved["meta"]["iter"] >= 1
+
+
+@pytest.fixture(scope="module")
+def slow_to_save(odd_shapes, tmp_path_factory):
+    """Two processes, batch norm, a moving average, and a first process that writes each checkpoint slowly."""
+    folder = tmp_path_factory.mktemp("slow")
+    config = folder / "slow.py"
+    hooks = [dict(type="EMAHook", momentum=0.1), dict(type="SlowSaveHook", seconds=2)]
+    config.write_text(f"_base_ = {str(CONFIG)!r}\ncustom_hooks = {hooks}\n")
+    run = [ROOT / "tools" / "train.py", config, "--work-dir", folder, "--launcher", "pytorch"]
+    options = ["--cfg-options", f"data_root={odd_shapes}", "model.network.backbone.norm=batch"]
+    code, output = _finish(_torchrun(*run, *options, cwd=folder))
+    assert code == 0, output[-3000:]
+    return folder
+
+
+def test_no_process_leaves_before_the_last_checkpoint_is_written(slow_to_save):
+    """A launcher ends the others when one is gone, and a group left open aborts its process at times."""
+    best = "best_coco_AP_epoch_1.pth"
+    for rank in (0, 1):
+        left = json.loads((slow_to_save / f"left_{rank}.json").read_text())
+        assert left == {"files": [best, "epoch_1.pth"], "has_group": False, "threads": []}
+    last = torch.load(slow_to_save / "epoch_1.pth", weights_only=True)
+    assert last["message_hub"]["runtime_info"]["best_ckpt"].endswith(best)  # written once more after it
+
+
+def test_averaged_weights_are_saved_with_the_statistics_of_all_processes(slow_to_save):
+    saved = torch.load(slow_to_save / "epoch_1.pth", weights_only=True)
+    averaged, live = saved["state_dict"], saved["ema_state_dict"]
+    statistics = [key for key in averaged if key.endswith(("running_mean", "running_var"))]
+    assert statistics
+    assert all(torch.equal(averaged[key], live[f"module.{key}"]) for key in statistics)
+
+
+def test_detections_are_gathered_without_a_folder_that_all_machines_share(slow_to_save):
+    assert not (slow_to_save / ".dist_test").exists()
+
+
+def test_a_process_that_is_lost_is_one_line_of_the_others(odd_shapes, tmp_path):
+    config = tmp_path / "lost.py"
+    hooks = [dict(type="FaultHook", kind="kill", iteration=3, rank=1)]
+    config.write_text(f"_base_ = {str(CONFIG)!r}\ncustom_hooks = {hooks}\n")
+    run = [ROOT / "tools" / "train.py", config, "--work-dir", tmp_path, "--launcher", "pytorch"]
+    code, output = _finish(_torchrun(*run, "--cfg-options", f"data_root={odd_shapes}"))
+    assert code != 0
+    assert "error: the connection to another process of this run was lost" in output, output[-3000:]
+    assert "RuntimeError" not in output

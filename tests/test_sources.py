@@ -14,7 +14,8 @@ from PIL import Image
 
 from detr_kit.data import read_image
 from detr_kit.errors import InputError
-from detr_kit.sources import VideoReader, VideoWriter, expand, image, is_video, iterate_images, load_image
+from detr_kit.sources import VideoReader, VideoWriter, expand, is_video, iterate_images, load_image
+from detr_kit.sources import web as web_sources
 
 # Red above blue on the left, green above grey on the right: any turn or swap of channels shows.
 SCENE = np.zeros((20, 40, 3), np.uint8)
@@ -150,7 +151,7 @@ def web():
 
 def test_urls_are_fetched_up_to_a_size(web, monkeypatch):
     np.testing.assert_array_equal(load_image(f"{web}/photo?size=*"), SCENE)
-    monkeypatch.setattr(image, "MAX_DOWNLOAD", 20)
+    monkeypatch.setattr(web_sources, "MAX_DOWNLOAD", 20)
     with pytest.raises(InputError, match="fetch it and give the file"):
         load_image(f"{web}/photo")
 

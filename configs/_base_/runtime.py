@@ -4,7 +4,7 @@ runner_type = "DetectionRunner"
 
 default_hooks = dict(
     timer=dict(type="IterTimerHook"),
-    logger=dict(type="LoggerHook", interval=50),
+    logger=dict(type="LoggerHook", interval=50),  # and at least ten lines an epoch
     param_scheduler=dict(type="ParamSchedulerHook"),
     # The newest three checkpoints, and the best by COCO AP.
     checkpoint=dict(type="CheckpointHook", interval=1, max_keep_ckpts=3, save_best="coco/AP", rule="greater"),

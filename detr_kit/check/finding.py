@@ -31,7 +31,8 @@ class Example:
     annotation: int | None = None
 
     def __str__(self) -> str:
-        text = ", ".join(part for part in (self.file, self.id) if part) + f": {self.value}"
+        where = ", ".join(part for part in (self.file, self.id) if part)
+        text = f"{where}: {self.value}" if where else self.value
         return text.encode("utf-8", "replace").decode()  # names of files may hold what no terminal takes
 
 
@@ -86,8 +87,14 @@ CATALOGUE: dict[str, tuple[str, str, str]] = {
     ),
     "images-exif-rotated": (
         WARNING, "pictures that their EXIF data turns",
-        "training uses the stored pixels unless only the turned ones fit the stated size; look whether the "
-        "boxes fit, or store the pictures upright (exiftran -ai, jhead -autorot)",
+        "training uses the stored pixels unless only the turned ones fit the stated size, which squares, "
+        "mirrored pictures and half turns never tell, and detection always turns; look whether the boxes "
+        "fit, or store the pictures upright (exiftran -ai, jhead -autorot)",
+    ),
+    "images-few-bits": (
+        WARNING, "16-bit pictures that do not use their 16 bits",
+        "look whether they are bright enough: values are scaled from the smallest of 8, 10, 12, 14 and 16 "
+        "bits that holds the file's highest; else scale them alike and save them with 8 bits",
     ),
     "images-twice": (
         NOTE, "pictures with the same content as another of the set", "keep one of them",
@@ -215,6 +222,9 @@ CATALOGUE: dict[str, tuple[str, str, str]] = {
     "classes-unbalanced": (
         WARNING, "classes a hundred times rarer than the most frequent one",
         "add pictures of them, or expect little of their AP",
+    ),
+    "files-unused": (
+        WARNING, "what is there and not used, or named and not there", "nothing, if that is meant",
     ),
     "format": (NOTE, "how the files were read", "nothing, if that is right"),
 }  # fmt: skip

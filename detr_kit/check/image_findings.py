@@ -14,7 +14,9 @@ from pathlib import Path
 from PIL import Image
 
 from ..data.annotation_table import AnnotationTable
-from ..data.image_io import decode_image
+from ..data.deep_pixels import PixelRange
+from ..data.file_names import match_names
+from ..data.image_io import decode_deep_image
 from ..errors import InputError
 from .finding import Example, Finding, finding
 
@@ -26,7 +28,8 @@ class ImageFacts:
     """What reading a file showed.
 
     Attributes:
-        size: (width, height) as stored, None where it cannot be decoded; orientation: EXIF's, 1 for none.
+        size: (width, height) as stored, None where it cannot be decoded; orientation: EXIF's, 1 for none and
+            for what is no orientation; depth: of a 16-bit file, the range its values were taken for.
         digest: of the file's bytes, b"" where there is none.
         fault: the finding that keeps it from being used, "" for none; message: in words.
     """
@@ -36,11 +39,13 @@ class ImageFacts:
     digest: bytes
     fault: str = ""
     message: str = ""
+    depth: PixelRange | None = None
 
 
 def image_paths(table: AnnotationTable, folder: Path) -> list[Path]:
     """The file of each image."""
-    return [folder / name for name in table.file_names]
+    found = match_names(folder, table.file_names)
+    return [found.path(name) for name in table.file_names]
 
 
 def examine_image(path: Path) -> ImageFacts:
@@ -53,13 +58,14 @@ def examine_image(path: Path) -> ImageFacts:
         return ImageFacts(None, 1, b"", "images-unreadable", f"{path}: {error.strerror or error}")
     digest = hashlib.blake2b(data, digest_size=16).digest()
     try:
-        height, width = decode_image(data, str(path)).shape[:2]
+        pixels, depth = decode_deep_image(data, str(path))
     except InputError as error:
         cut_off = f"{path}: truncated" in str(error)
         return ImageFacts(None, 1, digest, "images-truncated" if cut_off else "images-unreadable", str(error))
     with Image.open(io.BytesIO(data)) as image:
         orientation = image.getexif().get(_ORIENTATION, 1)
-    return ImageFacts((width, height), orientation, digest)
+    orientation = orientation if orientation in range(2, 9) else 1  # programs also write 0 and 65537
+    return ImageFacts((pixels.shape[1], pixels.shape[0]), orientation, digest, depth=depth)
 
 
 def examine_images(paths: Sequence[Path], each: Callable[[], None] = lambda: None) -> list[ImageFacts]:
@@ -100,6 +106,9 @@ def image_findings(
         elif seen.orientation != 1:
             value = f"EXIF orientation {seen.orientation}"
             groups["images-exif-rotated"].append(Example(path, name, value, index))
+        if seen.depth is not None and seen.depth.bits < 16:
+            value = f"values up to {seen.depth.highest}: taken for {seen.depth.bits}-bit"
+            groups["images-few-bits"].append(Example(path, name, value, index))
         first = first_with.setdefault(seen.digest, index) if seen.digest else index
         if first != index and paths[first] != paths[index]:
             groups["images-twice"].append(Example(path, name, f"the same as {paths[first].name}", index))

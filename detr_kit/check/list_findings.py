@@ -46,6 +46,7 @@ def _reading(content: Content, verdict: str) -> Iterator[Finding]:
     yield from _if_any("files-unreadable", files)
     if lines:
         yield finding("labels-unreadable", lines, verdict=verdict)
+    yield from _if_any("files-unused", [Example("", "", warning) for warning in content.warnings])
     yield from _if_any("format", [Example("", "", note) for note in content.notes])
 
 
@@ -115,7 +116,9 @@ def _objects(table: AnnotationTable, is_trained: bool) -> Iterator[Finding]:
         yield finding("no-images", [Example(table.file, "images", "the list is empty")])
     elif not table.is_object.any():
         crowd = int(((table.faults == 0) & table.crowd).sum())
-        value = f"all {crowd} usable boxes are crowd regions or difficult" if crowd else "no usable box at all"
+        value = (
+            f"all {crowd} usable boxes are crowd regions or difficult" if crowd else "no usable box at all"
+        )
         name = "nothing-to-learn" if is_trained else "nothing-to-measure"
         yield finding(name, [Example(table.file, "annotations", value)])
 

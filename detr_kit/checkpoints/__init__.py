@@ -4,8 +4,9 @@ from .builtin import write_builtin
 from .convert import CheckpointFormat, conversion_notes, convert_state_dict, detect_format
 from .convert_file import ConversionReport, convert_file, verify_conversion
 from .files import CheckpointFile, checkpoint_path, read_checkpoint, write_checkpoint
-from .load import LoadReport, categories_of, load_checkpoint, load_state, strip_wrapper
+from .load import LoadReport, categories_of, load_checkpoint, load_state
 from .recipe import read_recipe
+from .wrapper import strip_wrapper
 
 __all__ = [
     "CheckpointFile",

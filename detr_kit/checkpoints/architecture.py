@@ -19,9 +19,11 @@ class Architecture:
         kind: "detr" or "deformable_detr".
         num_classes: without "no object".
         num_queries: None for two-stage networks, whose weights do not say.
-        num_levels: feature levels; num_maps: those of them that come from the backbone.
+        num_levels: feature levels; num_maps: those of them that come from the backbone, 0 for a neck that is
+            none of ours.
         refine, two_stage: the variants of Deformable DETR.
-        num_encoder_layers, num_decoder_layers, embed_dims, ffn_dims: sizes of the transformer.
+        num_encoder_layers, num_decoder_layers, embed_dims, ffn_dims: sizes of the transformer, those
+            of one that is none of ours 0.
         num_heads: attention heads: DETR's weights do not say, 8 is assumed.
         num_points: sampling points a head and level; None for DETR.
         depth: of the ResNet, None where it is unknown.
@@ -63,12 +65,12 @@ class Architecture:
         whether the backbone is DC5.
 
         Raises:
-            InputError: the backbone is no complete ResNet.
+            InputError: backbone, neck or transformer are none of ours.
         """
-        if self.depth is None:
+        if self.depth is None or not self.num_maps or not self.ffn_dims:
+            part = "backbone" if self.depth is None else "transformer" if self.num_maps else "neck"
             raise InputError(
-                "these weights are of a backbone that no ResNet of detr-kit has by default; name the model's "
-                "config"
+                f"these weights are of a {part} that detr-kit has not got by default; name the model's config"
             )
         deformable = self.kind == "deformable_detr"
         heads = num_heads or self.num_heads
@@ -115,8 +117,9 @@ def architecture_of(state: Mapping[str, Tensor]) -> Architecture:
     deformable = "transformer.level_embed" in state
     head = state["class_heads.0.weight" if deformable else "class_head.weight"]
     query_embed = state.get("query_embed.weight")
-    num_levels = _count(state, "neck.levels.")
-    kernel_sizes = [state[f"neck.levels.{level}.conv.weight"].shape[-1] for level in range(num_levels)]
+    num_levels = len(state["transformer.level_embed"]) if deformable else 1
+    levels = [state.get(f"neck.levels.{level}.conv.weight") for level in range(num_levels)]
+    kernel_sizes = [weight.shape[-1] for weight in levels if weight is not None]
     num_heads, num_points = _heads_and_points(state, num_levels) if deformable else (8, None)
     return Architecture(
         kind="deformable_detr" if deformable else "detr",
@@ -129,7 +132,7 @@ def architecture_of(state: Mapping[str, Tensor]) -> Architecture:
         num_encoder_layers=_count(state, "transformer.encoder_layers."),
         num_decoder_layers=_count(state, "transformer.decoder_layers."),
         embed_dims=head.shape[1],
-        ffn_dims=len(state["transformer.decoder_layers.0.ffn.linear1.bias"]),
+        ffn_dims=len(state.get("transformer.decoder_layers.0.ffn.linear1.bias", ())),
         num_heads=num_heads,
         num_points=num_points,
         depth=_depth(state),
@@ -138,7 +141,8 @@ def architecture_of(state: Mapping[str, Tensor]) -> Architecture:
 
 def _heads_and_points(state: Mapping[str, Tensor], num_levels: int) -> tuple[int, int]:
     """Of their product, which is all that shapes tell: 8 heads, or 4 points where that does not divide."""
-    product = len(state["transformer.decoder_layers.0.cross_attn.attention_weights.bias"]) // num_levels
+    biases = state.get("transformer.decoder_layers.0.cross_attn.attention_weights.bias", ())
+    product = len(biases) // num_levels
     return (8, product // 8) if product % 8 == 0 else (product // 4, 4)
 
 

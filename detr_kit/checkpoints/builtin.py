@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from .files import read_checkpoint, write_checkpoint
-from .load import strip_wrapper
+from .wrapper import strip_wrapper
 
 
 def write_builtin(path: str | Path, trained: str | Path, config: str, figures: Mapping[str, float]) -> None:

@@ -13,6 +13,9 @@ from .architecture import Architecture, architecture_of
 
 _PEERS = {"official": official, "mmdet": mmdet, "huggingface": huggingface}
 FORMATS = ("detr_kit", *_PEERS)
+_OWN_SIGNATURES = ("class_head.weight", "class_heads.0.weight")
+SIGNATURES = (*_OWN_SIGNATURES, *(begin for peer in _PEERS.values() for begin in peer.SIGNATURES))
+"""Beginnings of keys that tell the formats apart: one of them is in every checkpoint."""
 
 
 class CheckpointFormat(str):
@@ -87,19 +90,20 @@ def conversion_notes(converted: Mapping[str, Tensor], source: str, to: str, dila
 
 def _to_ours(state_dict: Mapping[str, Tensor]) -> tuple[CheckpointFormat, dict[str, Tensor]]:
     keys = state_dict.keys()
-    name, ours = "detr_kit", dict(state_dict)
-    if "class_head.weight" not in keys and "class_heads.0.weight" not in keys:
+    name = "detr_kit"
+    if not any(key in keys for key in _OWN_SIGNATURES):
         name = next((peer for peer, module in _PEERS.items() if module.matches(keys)), "")
         if not name:
             raise InputError(
                 "these are not the weights of a DETR or Deformable DETR in a known format "
                 f"({', '.join(FORMATS)}); {len(state_dict)} tensors, the first keys are {list(keys)[:3]}"
             )
-        ours = _PEERS[name].to_ours(state_dict)
     try:
+        ours = dict(state_dict) if name == "detr_kit" else _PEERS[name].to_ours(state_dict)
         return CheckpointFormat(name, architecture_of(ours)), ours
-    except KeyError as error:
-        raise InputError(f"these look like {name} weights of a DETR, but {error} is missing") from error
+    except (KeyError, IndexError, ZeroDivisionError) as error:
+        missing = f"{error} is missing" if isinstance(error, KeyError) else "tensors have other shapes"
+        raise InputError(f"these look like {name} weights of a DETR, but {missing}") from error
 
 
 def _pick_coco_80(state: Mapping[str, Tensor], architecture: Architecture) -> dict[str, Tensor]:

@@ -16,9 +16,11 @@ from ..registry import MODELS, build
 from ..structures import DetectorOutput
 from .architecture import Architecture
 from .convert import conversion_notes, convert_state_dict, detect_format
-from .files import read_checkpoint, write_checkpoint
+from .files import check_checkpoint_name, checkpoint_path, read_checkpoint, write_checkpoint, write_whole
+from .finite import check_finite
 from .huggingface import model_config
-from .load import categories_of, strip_wrapper
+from .load import categories_of
+from .wrapper import strip_wrapper, unwrap_state
 
 
 @dataclass(frozen=True)
@@ -54,16 +56,20 @@ def convert_file(
     Raises:
         InputError: the source cannot be read, or the destination has no place for it.
     """
-    file, out = read_checkpoint(source), Path(out)
-    state = strip_wrapper(file.state_dict)
-    found = detect_format(state)
+    out = Path(out)
+    _check_destination(source, to, out)
+    file = read_checkpoint(source)
+    state, _, left_out = unwrap_state(file.state_dict)
+    try:
+        found = detect_format(state)
+    except InputError as error:
+        raise InputError(f"checkpoint {source}: {error}") from error
+    check_finite(state, source)
     converted = convert_state_dict(state, to=to, classes=classes)
     num_classes = len(COCO_80) if classes == "coco80" else found.architecture.num_classes
     known = COCO_80 if classes == "coco80" else categories_of(file, num_classes)
     metadata = known.to_metadata() if known else {}
     if to == "huggingface":
-        if out.suffix:
-            raise InputError(f"-o {out}: transformers reads a folder; give a name without an ending")
         categories = known or Categories.numbered(num_classes)
         is_dilated = bool(file.metadata.get("dilation", False)) if dilation is None else dilation
         _write_folder(out, converted, found.architecture, categories, is_dilated, metadata)
@@ -75,8 +81,26 @@ def convert_file(
         path=out,
         architecture=found.architecture.config_name,
         num_tensors=len(state),
-        notes=conversion_notes(converted, found, to, bool(dilation)),
+        notes=[*file.notes, *_left_out(left_out), *conversion_notes(converted, found, to, bool(dilation))],
     )
+
+
+def _left_out(keys: list[str]) -> list[str]:
+    if not keys:
+        return []
+    return [f"{len(keys)} tensors are not of the network and were left out: {', '.join(keys[:3])}"]
+
+
+def _check_destination(source: str | Path, to: str, out: Path) -> None:
+    """Before anything is read: a name that fits, and that is not the source's."""
+    if to == "huggingface" and out.suffix:
+        raise InputError(f"-o {out}: transformers reads a folder; give a name without an ending")
+    if to == "huggingface" and out.is_file():
+        raise InputError(f"-o {out}: a file; transformers reads a folder, give another name")
+    if to != "huggingface":
+        check_checkpoint_name(out)
+    if out.exists() and out.resolve() == checkpoint_path(source).resolve():
+        raise InputError(f"-o {out}: that is the source; give another name")
 
 
 @torch.no_grad()
@@ -142,26 +166,21 @@ def _write_folder(
     dilation: bool,
     metadata: dict,
 ) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
     config = model_config(architecture, categories, dilation)
-    (folder / "config.json").write_text(json.dumps(config, indent=2))
     # Nothing is tied over there (see model_config), so every name needs its own copy.
     write_checkpoint(folder / "model.safetensors", {k: t.clone() for k, t in state.items()}, metadata)
     deformable = config["model_type"] == "deformable_detr"
-    processor = "DeformableDetrImageProcessor" if deformable else "DetrImageProcessor"
-    (folder / "preprocessor_config.json").write_text(
-        json.dumps(
-            {
-                "image_processor_type": processor,
-                "size": {"shortest_edge": 800, "longest_edge": 1333},
-                "image_mean": [0.485, 0.456, 0.406],
-                "image_std": [0.229, 0.224, 0.225],
-                "do_resize": True,
-                "do_rescale": True,
-                "do_normalize": True,
-                "do_pad": True,
-                "format": "coco_detection",
-            },
-            indent=2,
-        )
-    )
+    processor = {
+        "image_processor_type": "DeformableDetrImageProcessor" if deformable else "DetrImageProcessor",
+        "size": {"shortest_edge": 800, "longest_edge": 1333},
+        "image_mean": [0.485, 0.456, 0.406],
+        "image_std": [0.229, 0.224, 0.225],
+        "do_resize": True,
+        "do_rescale": True,
+        "do_normalize": True,
+        "do_pad": True,
+        "format": "coco_detection",
+    }
+    for name, content in (("config.json", config), ("preprocessor_config.json", processor)):
+        text = json.dumps(content, indent=2)
+        write_whole(folder / name, lambda partial, text=text: partial.write_text(text))  # type: ignore[misc]

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import json
-import pickle
-import re
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,11 +15,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..errors import InputError
+from .find_state import find_state
+from .inert_pickle import StoredTensor
+from .pickle_file import damaged, read_pickle
 from .recipe import RECIPE
-
-# Plain data that known formats store beside tensors: official checkpoints keep the command line's arguments.
-_HARMLESS: list = [argparse.Namespace]
-
 
 # The name under which the checkpoint inside the package is known, and where it lies.
 BUILTIN = "builtin"
@@ -42,10 +39,12 @@ class CheckpointFile:
         metadata: class names and category ids under "classes" and "category_ids", and what the weights
             themselves do not tell ("num_heads", "num_queries", "dilation", or "config", the name of a shipped
             config), where the file has them. Training checkpoints have a "recipe", see `read_recipe`.
+        notes: what has to be said, such as which of several sets of weights was taken.
     """
 
     state_dict: dict[str, Tensor]
     metadata: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def network_hints(self) -> dict[str, Any]:
@@ -57,10 +56,11 @@ class CheckpointFile:
 def read_checkpoint(path: str | Path) -> CheckpointFile:
     """Read .pth, .pt, .bin, .safetensors, or a folder written by transformers' save_pretrained.
 
-    "builtin" is the checkpoint inside the package: deformable_detr_r18_shapes, trained by `make demo`.
+    "builtin" is the checkpoint inside the package: deformable_detr_r18_shapes, trained by `make demo`. Of a
+    training checkpoint the weights are found wherever they are (see `find_state`); nothing in it is run.
 
     Raises:
-        InputError: no such file, not a checkpoint, cut off, or holding objects that would run code.
+        InputError: no such file, not a checkpoint, cut off, or without tensors.
     """
     path = checkpoint_path(path)
     if path.is_dir():
@@ -69,20 +69,31 @@ def read_checkpoint(path: str | Path) -> CheckpointFile:
         raise InputError(f"checkpoint {path}: no such file")
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
-    content = _read_pickle(path)
-    if not isinstance(content, Mapping):
-        raise InputError(f"checkpoint {path}: it holds a {type(content).__name__}, not a state dict")
-    meta = content.get("meta")
+    content, foreign = read_pickle(path)
+    found = find_state(content)
+    if found is None:
+        raise InputError(_why_nothing(path, content, foreign))
+    try:
+        tensors = {k: t.read() if isinstance(t, StoredTensor) else t for k, t in found.state.items()}
+    except Exception as error:  # whatever a damaged file leads to
+        raise InputError(damaged(path)) from error
+    meta = content.get("meta") if isinstance(content, Mapping) else None
     meta = meta if isinstance(meta, Mapping) else {}
-    nested = (content.get(key) for key in ("state_dict", "model"))
-    state = next((part for part in nested if isinstance(part, Mapping)), content)
-    tensors = {key: value for key, value in state.items() if isinstance(value, Tensor)}
-    if not tensors:
-        raise InputError(f"checkpoint {path}: it holds no tensors; its keys are {list(content)[:5]}")
-    metadata = _class_metadata(meta.get("dataset_meta") or {})
+    metadata = _class_metadata(meta)
     if RECIPE in meta:
         metadata[RECIPE] = meta[RECIPE]
-    return CheckpointFile(tensors, metadata)
+    return CheckpointFile(tensors, metadata, found.notes)
+
+
+def _why_nothing(path: Path, content: Any, foreign: list[str]) -> str:
+    if foreign:
+        return (
+            f"checkpoint {path}: it holds no tensors but `{foreign[0]}`, which could run code when loaded, "
+            "so it was refused and nothing was run. Ask for a .safetensors file, or one with tensors only"
+        )
+    if not isinstance(content, Mapping):
+        return f"checkpoint {path}: it holds a {type(content).__name__}, not a state dict"
+    return f"checkpoint {path}: it holds no tensors; its keys are {list(content)[:5]}"
 
 
 def write_checkpoint(path: str | Path, state_dict: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
@@ -91,29 +102,63 @@ def write_checkpoint(path: str | Path, state_dict: Mapping[str, Tensor], metadat
     Tensors that share their memory are stored once in both.
 
     Raises:
-        InputError: another ending.
+        InputError: another ending, or a place that cannot be written.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    check_checkpoint_name(path)
     tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in state_dict.items()}
     if path.suffix == ".safetensors":
         first: dict[int, str] = {}
         aliases = {k: first.setdefault(t.data_ptr(), k) for k, t in tensors.items() if t.numel()}
         aliases = {alias: name for alias, name in aliases.items() if alias != name}
         unique = {k: t for k, t in tensors.items() if k not in aliases}
-        notes = {"detr_kit": json.dumps(dict(metadata)), "aliases": json.dumps(aliases)}
-        save_file(unique, str(path), {"format": "pt", **notes})
-    elif path.suffix in (".pth", ".pt"):
-        torch.save({"model": tensors, "meta": {"dataset_meta": dict(metadata)}}, path)
+        notes = {"format": "pt", "detr_kit": json.dumps(dict(metadata)), "aliases": json.dumps(aliases)}
+        write_whole(path, lambda partial: save_file(unique, str(partial), notes))
     else:
+        content = {"model": tensors, "meta": {"dataset_meta": dict(metadata)}}
+        write_whole(path, lambda partial: torch.save(content, partial))
+
+
+def check_checkpoint_name(path: Path) -> None:
+    """Raises InputError where a name does not end as a checkpoint's, or is a folder's."""
+    if path.suffix not in (".safetensors", ".pth", ".pt"):
         raise InputError(f"{path}: a checkpoint's name ends in .safetensors, .pth or .pt")
+    if path.is_dir():
+        raise InputError(f"{path}: a folder of that name is there; give another name")
 
 
-def _class_metadata(dataset_meta: Mapping[str, Any]) -> dict[str, Any]:
-    """A training checkpoint's data-set description; mmdet writes CLASSES in capitals in older files."""
-    metadata = dict(dataset_meta)
-    if "classes" not in metadata and "CLASSES" in metadata:
-        metadata["classes"] = list(metadata.pop("CLASSES"))
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` fill a file that has its name only when it is whole.
+
+    Raises:
+        InputError: it cannot be written; nothing is left of it then.
+    """
+    partial = path.with_name(f".partial.{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(partial)
+        os.replace(partial, path)
+    except (OSError, SafetensorError, RuntimeError) as error:  # torch and safetensors have their own
+        raise InputError(f"{path}: it cannot be written: {error}") from error
+    finally:
+        if path.parent.is_dir():
+            partial.unlink(missing_ok=True)
+
+
+def _class_metadata(meta: Mapping[str, Any]) -> dict[str, Any]:
+    """A training checkpoint's description of its data set, as far as it makes sense.
+
+    mmdet writes CLASSES in older files, once beside everything else of "meta"; one class may be a bare text.
+    """
+    described = meta.get("dataset_meta")
+    metadata = dict(described) if isinstance(described, Mapping) else {}
+    names = metadata.pop("classes", metadata.pop("CLASSES", meta.get("CLASSES")))
+    names = [names] if isinstance(names, str) else names
+    if isinstance(names, list | tuple) and names:
+        metadata["classes"] = [str(name) for name in names]
+    ids = metadata.pop("category_ids", None)
+    if isinstance(ids, list | tuple) and isinstance(names, list | tuple) and len(ids) == len(names):
+        metadata["category_ids"] = list(ids)
     return metadata
 
 
@@ -163,25 +208,3 @@ def _read_folder(path: Path) -> CheckpointFile:
             "dilation": bool(config.get("dilation", False)),
         },
     )
-
-
-def _read_pickle(path: Path) -> Any:
-    try:
-        with torch.serialization.safe_globals(_HARMLESS):
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        unsafe = re.search(r"GLOBAL (\S+)", str(error))
-        with path.open("rb") as file:
-            is_bare_pickle = file.read(1) == b"\x80"
-        if unsafe or is_bare_pickle:
-            what = f"`{unsafe.group(1)}`" if unsafe else "pickle operations torch's safe loader does not know"
-            raise InputError(
-                f"checkpoint {path}: it holds {what}, which could run code when loaded, so it was refused "
-                "and nothing was run. Ask for a .safetensors file, or one with tensors only"
-            ) from error
-        raise InputError(f"checkpoint {path}: damaged or no PyTorch file; fetch it again") from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        size = path.stat().st_size
-        raise InputError(
-            f"checkpoint {path}: cut off or no PyTorch checkpoint ({size} bytes); fetch it again"
-        ) from error

@@ -66,10 +66,13 @@ box_heads.{i}.layers.{j}.{p}                            bbox_embed.{i}.layers.{j
 _HEADS = ("class_embed", "bbox_embed")
 _QKV = ("q", "k", "v")
 
+SIGNATURES = ("model.backbone.", "model.encoder.layers.")
+"""How some key of every checkpoint of this format begins."""
+
 
 def matches(keys: Iterable[str]) -> bool:
     """Whether these keys are of transformers' object-detection models."""
-    return any(key.startswith(("model.backbone.", "model.encoder.layers.")) for key in keys)
+    return any(key.startswith(SIGNATURES) for key in keys)
 
 
 def to_ours(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from torch import Tensor, nn
 
@@ -16,6 +17,8 @@ from ..categories import COCO_80, COCO_91, UNUSED, Categories
 from ..errors import InputError
 from .convert import CheckpointFormat, convert_state_dict, detect_format
 from .files import CheckpointFile, read_checkpoint
+from .finite import check_finite
+from .wrapper import unwrap_state
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,8 @@ class LoadReport:
         unexpected: tensors of the file that the network does not have.
         carried_over: classes whose rows of a re-initialised head come from the file, by name.
         categories: the classes that the file says it was trained on.
+        left_out: tensors of the file that belong to what the network was wrapped into, not to the network.
+        notes: what has to be said of the file, such as which of several sets of weights was taken.
     """
 
     path: str
@@ -41,10 +46,13 @@ class LoadReport:
     unexpected: list[str]
     carried_over: list[str] = field(default_factory=list)
     categories: Categories | None = None
+    left_out: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         """A table for the terminal."""
         title = f"{self.path}\n{self.format} checkpoint of {self.format.architecture.config_name}"
+        title = "\n".join([title, *self.notes])
         table = Table()
         table.add_column("tensors")
         table.add_column("count", justify="right")
@@ -55,12 +63,13 @@ class LoadReport:
             ("re-initialised", self.reinitialised, False),
             ("missing", self.missing, False),
             ("unexpected", self.unexpected, False),
+            ("not of the network", self.left_out, False),
             ("classes carried over", self.carried_over, False),
         ):
             if keys or always:
                 shown = "" if always else ", ".join(keys[:6]) + (", …" if len(keys) > 6 else "")
-                table.add_row(name, str(len(keys)), shown)
-        console = Console(file=io.StringIO(), width=110)
+                table.add_row(name, str(len(keys)), escape(shown))
+        console = Console(file=io.StringIO(), width=110, emoji=False)
         console.print(table)
         return title + "\n" + console.file.getvalue().rstrip()  # type: ignore[attr-defined]
 
@@ -103,12 +112,13 @@ def load_state(
     class_names: Sequence[str] | None = None,
 ) -> LoadReport:
     """`load_checkpoint` for a file that is read already; prints nothing."""
-    state = strip_wrapper(file.state_dict)
+    state, _, left_out = unwrap_state(file.state_dict)
     try:
         found = detect_format(state)
     except InputError as error:
         raise InputError(f"checkpoint {path}: {error}") from error
     ours = convert_state_dict(state)
+    check_finite(ours, path)
     own = network.state_dict()
     ignored = [k for k in {*own, *ours} if k.endswith("num_batches_tracked")]
     fitting = {k: t for k, t in ours.items() if k in own and own[k].shape == t.shape}
@@ -143,6 +153,8 @@ def load_state(
         unexpected=unexpected,
         carried_over=carried,
         categories=categories,
+        left_out=left_out,
+        notes=file.notes,
     )
 
 
@@ -152,14 +164,6 @@ def categories_of(file: CheckpointFile, num_classes: int) -> Categories | None:
     if stored is not None and len(stored) <= num_classes:
         return stored
     return {len(COCO_91): COCO_91, len(COCO_80): COCO_80}.get(num_classes)
-
-
-def strip_wrapper(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The network's own keys out of a training checkpoint (`network.` and DistributedDataParallel's)."""
-    for prefix in ("module.", "network."):
-        if any(key.startswith(prefix) for key in state):
-            state = {key.removeprefix(prefix): t for key, t in state.items() if key.startswith(prefix)}
-    return dict(state)
 
 
 def _relabelled_heads(

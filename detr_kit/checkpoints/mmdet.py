@@ -65,10 +65,13 @@ box_heads.{i}.layers.2.{p}                              bbox_head.reg_branches.{
 
 _HEADS = ("bbox_head.cls_branches", "bbox_head.reg_branches")
 
+SIGNATURES = ("bbox_head.cls_branches.", "bbox_head.fc_cls.")
+"""How some key of every checkpoint of this format begins."""
+
 
 def matches(keys: Iterable[str]) -> bool:
     """Whether these keys are of mmdetection 3.x."""
-    return any(key.startswith(("bbox_head.cls_branches.", "bbox_head.fc_cls.")) for key in keys)
+    return any(key.startswith(SIGNATURES) for key in keys)
 
 
 def to_ours(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

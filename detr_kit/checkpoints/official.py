@@ -58,10 +58,13 @@ box_heads.{i}.layers.{j}.{p}                        bbox_embed.{i}.layers.{j}.{p
 
 _HEADS = ("class_embed", "bbox_embed")
 
+SIGNATURES = ("backbone.0.body.",)
+"""How some key of every checkpoint of this format begins."""
+
 
 def matches(keys: Iterable[str]) -> bool:
     """Whether these keys are of the original code."""
-    return any(key.removeprefix("detr.").startswith("backbone.0.body.") for key in keys)
+    return any(key.removeprefix("detr.").startswith(SIGNATURES) for key in keys)
 
 
 def to_ours(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from mmengine.config import DictAction
+from .run_arguments import Overrides
 
 
 def add_command(commands: argparse._SubParsersAction) -> None:
@@ -27,7 +27,7 @@ def add_command(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--cfg-options",
         nargs="+",
-        action=DictAction,
+        action=Overrides,
         metavar="KEY=VALUE",
         help="override the config: data_root=DIR",
     )

@@ -7,7 +7,7 @@ import argparse
 
 def add_command(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("convert", help="convert a checkpoint between projects")
-    parser.add_argument("source", help=".pth, .safetensors or a transformers folder, of any known format")
+    parser.add_argument("source", help=".pth, .safetensors, a transformers folder, or builtin")
     parser.add_argument(
         "--to", required=True, choices=("official", "mmdet", "huggingface", "detr_kit"), help="whose format"
     )

@@ -7,9 +7,10 @@ from typing import Any
 
 from ..errors import InputError
 
-_FIELDS = ("model", "images", "checkpoint", "epochs", "batch_size", "image_size", "lr", "preset")
+_FIELDS = ("model", "images", "checkpoint", "name", "epochs", "batch_size", "image_size", "lr", "preset")
 _INSTEAD = {
     "checkpoint": "--cfg-options load_from=FILE",
+    "name": "--work-dir work_dirs/NAME",
     "epochs": "--cfg-options train_cfg.max_epochs=N",
     "batch_size": "--cfg-options train_dataloader.batch_size=N",
     "lr": "--cfg-options optim_wrapper.optimizer.lr=LR",
@@ -30,6 +31,7 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
         "--images", metavar="DIR", help="the pictures, where they are not beside the annotations"
     )
     group.add_argument("--checkpoint", metavar="FILE", help="weights to start from, of any known format")
+    group.add_argument("--name", help="of the run's folder in work_dirs (MODEL_SET)")
     group.add_argument("--epochs", type=int, metavar="N", help="(the preset's)")
     group.add_argument("--batch-size", type=int, metavar="N", help="pictures in a step (the preset's)")
     group.add_argument("--image-size", type=int, metavar="N", help="short side in pixels (the model's)")

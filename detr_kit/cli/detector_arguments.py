@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import TYPE_CHECKING
+
+from ..errors import InputError
 
 if TYPE_CHECKING:
     from ..inference import Detector
@@ -12,7 +15,8 @@ if TYPE_CHECKING:
 def add_detector_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", help="a config's name or path; by default as the weights say")
     parser.add_argument(
-        "--checkpoint", required=True, help=".pth, .safetensors, a transformers folder, or builtin"
+        "--checkpoint",
+        help=".pth, .safetensors or a transformers folder (the shapes detector that comes along)",
     )
     parser.add_argument("--score-threshold", type=float, default=0.3, help="leave out what is below (0.3)")
     parser.add_argument(
@@ -24,13 +28,27 @@ def add_detector_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def build_detector(options: argparse.Namespace) -> Detector:
+    """Without a checkpoint the one inside the package, and that is said.
+
+    Raises:
+        InputError: a model without weights, or what the Detector refuses.
+    """
+    from ..checkpoints.files import BUILTIN
     from ..inference import Detector
 
-    return Detector(
+    if options.checkpoint is None and options.model is not None:
+        raise InputError(f"--model {options.model} needs --checkpoint FILE, its weights")
+    detector = Detector(
         options.model,
-        options.checkpoint,
+        options.checkpoint or BUILTIN,
         options.device,
         half=options.half,
         compile=options.compile,
         nms_iou_threshold=options.nms,
     )
+    if options.checkpoint is None:
+        known = ", ".join(detector.class_names)
+        print(f"no --checkpoint: the built-in detector, which finds {known} and no more", file=sys.stderr)
+    for note in detector.notes:
+        print(f"note: {note}", file=sys.stderr)
+    return detector

@@ -28,6 +28,9 @@ def add_command(commands: argparse._SubParsersAction) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
+    from ..predictor import check_numbers
+
+    check_numbers(options.score_threshold, None)
     detector = build_detector(options)
     stem = Path(options.image).stem
     if options.query is not None:

@@ -13,7 +13,8 @@ def add_command(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser(
         "predict",
         help="detect objects in images and videos",
-        epilog="Exit code: 0 all done, 1 some images could not be read (they are listed), 2 nothing done.",
+        epilog="Exit code: 0 all done, 1 some could not be read, or not to the end (they are listed), "
+        "2 nothing done.",
     )
     parser.add_argument(
         "sources",
@@ -34,7 +35,9 @@ def add_command(commands: argparse._SubParsersAction) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from ..predict import PredictRun
+    from ..predictor import check_numbers
 
+    check_numbers(options.score_threshold, options.batch_size)
     predict = PredictRun(
         build_detector(options),
         options.out,
@@ -46,7 +49,8 @@ def run(options: argparse.Namespace) -> int:
     )
     report = predict([_source(text) for text in options.sources])
     print(report, file=sys.stderr if report.failed else sys.stdout)
-    print(f"in {options.out}")
+    if report.done or report.skipped:
+        print(f"in {options.out}")
     return 1 if report.failed else 0
 
 

@@ -3,9 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import os
 from typing import Any
 
-from mmengine.config import DictAction
+
+class Overrides(argparse.Action):
+    """mmengine's DictAction, which is imported where it is needed only: that takes seconds."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        from mmengine.config import DictAction
+
+        action = DictAction(self.option_strings, self.dest, nargs=self.nargs)
+        action(parser, namespace, values, option_string)
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -13,7 +28,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cfg-options",
         nargs="+",
-        action=DictAction,
+        action=Overrides,
         metavar="KEY=VALUE",
         help="override the config: train_dataloader.batch_size=4 data_root=/data/coco …",
     )
@@ -27,3 +42,9 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_arguments(options: argparse.Namespace) -> dict[str, Any]:
     return dict(work_dir=options.work_dir, options=options.cfg_options, launcher=options.launcher)
+
+
+def say(what: str) -> None:
+    """Before the imports, which take long on a busy machine; in a run of several processes once."""
+    if os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) == "0":
+        print(what, flush=True)

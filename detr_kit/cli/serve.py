@@ -26,10 +26,26 @@ def add_server_arguments(parser: argparse.ArgumentParser, port: int) -> None:
     limits = parser.add_argument_group("limits")
     limits.add_argument("--max-batch", type=int, metavar="N", help="images of one size at once (8)")
     limits.add_argument("--max-wait", type=float, metavar="S", help="seconds to wait for others (0.01)")
-    limits.add_argument("--queue-size", type=int, metavar="N", help="requests at a time; others get 429 (32)")
+    limits.add_argument(
+        "--queue-size", type=int, metavar="N", help="complete requests at a time; others get 429 (32)"
+    )
     limits.add_argument("--max-bytes", type=int, metavar="N", help="of a request (16777216)")
     limits.add_argument("--max-pixels", type=int, metavar="N", help="of an image (25000000)")
     limits.add_argument("--timeout", type=float, metavar="S", help="seconds until a request is given up (30)")
+    limits.add_argument("--max-uploads", type=int, metavar="N", help="bodies on their way at a time (256)")
+    limits.add_argument(
+        "--max-uploads-per-client",
+        type=int,
+        metavar="N",
+        help="of them from one address (128); raise it to --max-uploads behind a proxy",
+    )
+    limits.add_argument(
+        "--max-upload-bytes", type=int, metavar="N", help="held by all bodies on their way (268435456)"
+    )
+    limits.add_argument(
+        "--min-rate", type=float, metavar="N", help="bytes a second that a body must come at (4096)"
+    )
+    limits.add_argument("--max-connections", type=int, metavar="N", help="open at a time (1024)")
 
 
 def run(options: argparse.Namespace, page: bool = False) -> None:

@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import argparse
 
-from .run_arguments import add_run_arguments, run_arguments
+from ..errors import InputError
+from .run_arguments import add_run_arguments, run_arguments, say
 
 
 def add_command(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser("test", help="evaluate a checkpoint with the COCO metric")
-    parser.add_argument("config", help="a config's name or path")
-    parser.add_argument("checkpoint", help=".pth or .safetensors")
+    parser = commands.add_parser(
+        "test",
+        help="evaluate a checkpoint with the COCO metric",
+        usage="%(prog)s CONFIG CHECKPOINT [options]\n       %(prog)s --data PATH CHECKPOINT [options]",
+    )
+    parser.add_argument(
+        "model",
+        nargs="+",
+        metavar="[CONFIG] CHECKPOINT",
+        help="a config's name or path, and .pth or .safetensors; with --data a checkpoint needs no config",
+    )
+    group = parser.add_argument_group("on a data set, without a config")
+    group.add_argument("--data", metavar="PATH", help="COCO JSON, Pascal VOC or YOLO, as train takes it")
+    group.add_argument("--split", choices=("train", "val", "test"), help="(test, else val, else all)")
+    group.add_argument("--images", metavar="DIR", help="the pictures, where they are not beside")
     parser.add_argument("--out", metavar="FILE", help="write the detections as COCO JSON")
     parser.add_argument("--pictures", metavar="DIR", help="draw the confusion matrix and the worst images")
     add_run_arguments(parser)
@@ -18,12 +31,22 @@ def add_command(commands: argparse._SubParsersAction) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from ..engine import evaluate
+    *config, checkpoint = options.model
+    if len(config) > 1:
+        raise InputError(
+            f"{' '.join(options.model)}: give a config and a checkpoint, or --data and a checkpoint"
+        )
+    if options.data is None and not config:
+        raise InputError(f"{checkpoint}: on what? Give a config before it, or a data set with --data PATH")
+    for name in ("split", "images"):
+        if options.data is None and getattr(options, name) is not None:
+            raise InputError(f"--{name} goes with --data; a config names its data itself")
+    say(f"reading {checkpoint} …")
+    from ..engine import evaluate, evaluate_data
 
-    evaluate(
-        options.config,
-        options.checkpoint,
-        out=options.out,
-        pictures=options.pictures,
-        **run_arguments(options),
-    )
+    arguments = {"out": options.out, "pictures": options.pictures, **run_arguments(options)}
+    if options.data is None:
+        evaluate(config[0], checkpoint, **arguments)
+        return
+    arguments |= {"split": options.split, "images": options.images, "config": config[0] if config else None}
+    evaluate_data(options.data, checkpoint, **arguments)

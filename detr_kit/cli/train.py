@@ -6,7 +6,7 @@ import argparse
 from dataclasses import fields
 
 from .data_arguments import add_data_arguments, data_arguments
-from .run_arguments import add_run_arguments, run_arguments
+from .run_arguments import add_run_arguments, run_arguments, say
 
 
 def add_command(commands: argparse._SubParsersAction) -> None:
@@ -32,9 +32,10 @@ def add_command(commands: argparse._SubParsersAction) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
+    data = data_arguments(options)
+    say(f"reading {options.data or options.config} …")
     from ..engine import Features, fine_tune, train
 
-    data = data_arguments(options)
     features = Features(**{field.name: getattr(options, field.name) for field in fields(Features)})
     (fine_tune if data else train)(
         **(data or {"config": options.config}),

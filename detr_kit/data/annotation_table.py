@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..categories import UNUSED
+from ..categories import UNUSED, class_name
 from ..errors import InputError
 from .file_numbers import fours, number, numbers, truth, whole_numbers
 from .segmentation_box import box_of_segmentation
@@ -315,7 +315,7 @@ def _name(value: Any) -> str | None:
     """A class name as text that every terminal and file takes; numbers are names too."""
     if value is None or isinstance(value, list | dict) or not str(value).strip():
         return None
-    return str(value).encode("utf-8", "replace").decode()
+    return class_name(str(value).encode("utf-8", "replace").decode()) or None
 
 
 def _sizes(images: Sequence[Mapping[str, Any]], problems: list[ListProblem]) -> np.ndarray:

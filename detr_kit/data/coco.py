@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from ..structures import Target
 from .annotation_table import MAX_LEFT_OUT
 from .category_matching import match_categories
 from .coco_annotations import categories_of, read_coco_annotations
+from .file_names import match_names
 from .image_cache import ImageCache
 from .image_io import read_image
 from .sampler import Draw
@@ -93,7 +93,9 @@ class CocoDataset(Dataset):
         self.annotations = read_coco_annotations(root / annotations, max_left_out)
         self.folder = root / images
         self.categories = categories_of(self.annotations, labels)
-        self.transforms: Callable | None = v2.Compose(build(list(transforms), TRANSFORMS)) if transforms else None
+        self.transforms: Callable | None = (
+            v2.Compose(build(list(transforms), TRANSFORMS)) if transforms else None
+        )
         self._label_of_id = self.categories.label_of_id
         self._is_object = np.ones_like(self.annotations.crowd) if keep_crowd else ~self.annotations.crowd
         self._indices = np.arange(len(self.annotations))
@@ -103,7 +105,7 @@ class CocoDataset(Dataset):
         if len(self._indices) == 0:
             raise InputError(f"{annotations}: no image to use; check the file and keep_empty")
         self._check_files_exist()
-        paths = [self.folder / str(name) for name in self.annotations.file_names[self._indices]]
+        paths = [self._path(row) for row in self._indices]
         self._cache = ImageCache(paths if cache_gb else [], cache_gb)
 
     @property
@@ -137,6 +139,7 @@ class CocoDataset(Dataset):
             + (f", {crowd} crowd regions not used as objects" if crowd else "")
             + (f", {empty} boxes without area left out" if empty else "")
             + (f", {sum(left_out.values())} annotations left out ({others})" if left_out else "")
+            + (f"; {self._names_note}" if self._names_note else "")
         )
 
     def match_categories(self, learned: Categories, of: str) -> None:
@@ -192,7 +195,7 @@ class CocoDataset(Dataset):
 
     def _load(self, index: int) -> Sample:
         row = self._indices[index]
-        path = self.folder / str(self.annotations.file_names[row])
+        path = self._path(row)
         pixels = self._read(path, self.annotations.sizes[row])
         height, width = pixels.shape[:2]
         rows = self._rows(row)
@@ -228,19 +231,19 @@ class CocoDataset(Dataset):
             f"{wanted[1]} × {wanted[0]} (width × height): the boxes are of another picture, correct the file"
         )
 
+    def _path(self, row: int) -> Path:
+        name = str(self.annotations.file_names[row])
+        return self.folder / self._loose_names.get(name, name)
+
     def _check_files_exist(self) -> None:
-        """One listing a folder, so that a missing image is known before training starts."""
-        names = [str(n) for n in self.annotations.file_names[self._indices]]
-        listed: dict[str, set[str]] = {}
-        for folder in {os.path.dirname(name) for name in names}:
-            path = self.folder / folder
-            listed[folder] = {e.name for e in os.scandir(path)} if path.is_dir() else set()
-        missing = [n for n in names if os.path.basename(n) not in listed[os.path.dirname(n)]]
-        if missing:
+        """A missing image is known before training starts; names spelt otherwise find their files."""
+        found = match_names(self.folder, (str(n) for n in self.annotations.file_names[self._indices]))
+        if found.missing or found.ambiguous:
             raise InputError(
-                f"{self.annotations.path}: {len(missing)} of {len(names)} images are not in {self.folder}; "
-                f"the first is file_name={missing[0]!r}. Correct the image folder of the data set in the config"
+                f"{self.annotations.path}: {found.complaint()}. Correct the image folder of the data set in "
+                "the config, or the names"
             )
+        self._loose_names, self._names_note = found.loose, found.note()
 
 
 def _target(sample: dict[str, Tensor], original_size: tuple[int, int], image_id: int, path: str) -> Target:

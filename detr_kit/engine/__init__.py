@@ -4,8 +4,12 @@ from .checkpoint_hook import CheckpointHook
 from .coco_metric import CocoMetric
 from .curves import CurveHook, draw_curves
 from .early_stopping_hook import EarlyStoppingHook
+from .ema_hook import EMAHook
+from .evaluate_data import evaluate_data
+from .evaluation_loops import TestLoop, ValLoop
 from .features import Features
 from .fine_tune import fine_tune
+from .logger_hook import LoggerHook
 from .optim import GroupedOptimWrapperConstructor
 from .optim_wrapper import AmpOptimWrapper, OptimWrapper
 from .prepare import prepare_config
@@ -21,14 +25,19 @@ __all__ = [
     "CocoMetric",
     "CurveHook",
     "DetectionRunner",
+    "EMAHook",
     "EarlyStoppingHook",
     "EpochBasedTrainLoop",
     "Features",
     "GroupedOptimWrapperConstructor",
+    "LoggerHook",
     "OptimWrapper",
+    "TestLoop",
     "TrainableDetector",
+    "ValLoop",
     "draw_curves",
     "evaluate",
+    "evaluate_data",
     "fine_tune",
     "prepare_config",
     "train",

@@ -39,7 +39,7 @@ def run_check(
     Returns:
         1 where there is an error, else 0: for the shell.
     """
-    console = Console(stderr=True)
+    console = Console(stderr=True, markup=False, emoji=False)
     if _is_config(data):
         if images is not None:
             raise InputError("--images: a config names its pictures itself; use --cfg-options data_root=DIR")
@@ -55,7 +55,7 @@ def run_check(
         console.print(f"{data}: a data set in {source.format.upper()} format")
         splits = list(source.splits.values())
     report = check_data(splits, num_queries=num_queries, read_images=read_images, progress=console)
-    report.print(Console(soft_wrap=True, highlight=False))
+    report.print(Console(soft_wrap=True, highlight=False, emoji=False))
     if json_file is not None:
         _write(json_file, json.dumps(report.to_dict(), indent=1, ensure_ascii=False))
     if html_file is not None:

@@ -13,10 +13,13 @@ from mmengine.hooks import CheckpointHook as MMEngineCheckpointHook
 from ..errors import InputError
 from ..registry import HOOKS
 from .atomic_file import remove_partial_files, whole_file
-from .earlier_run import set_aside
+from .earlier_run import claim_work_dir
+from .features import FEATURES_FILE
+from .named_checkpoints import BEST, LAST, name_checkpoint
 
 PREEMPTED = "preempted.pth"
 _MARKER = "last_checkpoint"
+WITH_CHECKPOINTS = (_MARKER, FEATURES_FILE)  # files that tell of a run's checkpoints
 
 
 @HOOKS.register_module()
@@ -32,7 +35,6 @@ class CheckpointHook(MMEngineCheckpointHook):
     def before_train(self, runner: Any) -> None:
         """Clear away what a killed process left half written."""
         super().before_train(runner)
-        self._directory_is_ours = runner._resume
         if is_main_process():
             remove_partial_files(self.out_dir)
         accumulated = runner.optim_wrapper.accumulative_counts
@@ -46,11 +48,8 @@ class CheckpointHook(MMEngineCheckpointHook):
             )
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
-        """Not before there is something to save: a run that was started by mistake changes nothing."""
-        starts_anew = not self._directory_is_ours and is_main_process()
-        if starts_anew and (aside := set_aside(runner.work_dir, _MARKER)):
-            runner.logger.warning(f"the checkpoints of an earlier run are in {aside} now")
-        self._directory_is_ours = True
+        """An earlier run's make room."""
+        claim_work_dir(runner, *WITH_CHECKPOINTS)
 
     def _save_checkpoint_with_step(self, runner: Any, step: int, meta: dict) -> None:
         """The new checkpoint, then the marker, and only then the old ones go."""
@@ -80,21 +79,21 @@ class CheckpointHook(MMEngineCheckpointHook):
     def _save_best_checkpoint(self, runner: Any, metrics: Mapping[str, float]) -> None:
         """The former best file goes when the new one and the checkpoint that names it are written."""
         former = getattr(self, "best_ckpt_path", None)
-        if former is None:
-            super()._save_best_checkpoint(runner, metrics)
-            return
         self.best_ckpt_path = None
         super()._save_best_checkpoint(runner, metrics)
         if self.best_ckpt_path is None:
             self.best_ckpt_path = former
-        elif self.best_ckpt_path != former and is_main_process():
-            Path(former).unlink(missing_ok=True)
+        elif is_main_process():
+            name_checkpoint(self.best_ckpt_path, BEST)
+            if former not in (None, self.best_ckpt_path):
+                Path(former).unlink(missing_ok=True)
 
 
 def mark_last_checkpoint(work_dir: str | Path, path: str | Path) -> None:
-    """Note which checkpoint `--resume` goes on from."""
+    """Note which checkpoint `--resume` goes on from, and let `last.pth` stand for it."""
     with whole_file(Path(work_dir) / _MARKER) as partial:
         partial.write_text(str(path))
+    name_checkpoint(path, LAST)
 
 
 def last_checkpoint(work_dir: str | Path) -> str | None:

@@ -12,7 +12,7 @@ from mmengine.logging import MMLogger
 
 from ..categories import Categories
 from ..errors import InputError
-from ..evaluation import evaluate_detections, to_coco_detections
+from ..evaluation import MOST_DETECTIONS, evaluate_detections, to_coco_detections
 from ..evaluation.confusion import confusion_of
 from ..evaluation.error_pictures import draw_confusion, draw_worst_images
 from ..registry import METRICS
@@ -33,7 +33,9 @@ class CocoMetric(BaseMetric):
     default_prefix = "coco"
 
     def __init__(self, outfile: str | None = None, pictures: str | None = None) -> None:
-        super().__init__(collect_device="cpu")
+        # "gpu" is mmengine's word for gathering over the process group, whatever the device; "cpu" gathers
+        # through a folder that all machines would have to share.
+        super().__init__(collect_device="gpu")
         self.outfile, self.pictures = outfile, pictures
 
     def process(self, data_batch: ImageBatch, data_samples: Sequence[Prediction]) -> None:
@@ -55,11 +57,16 @@ class CocoMetric(BaseMetric):
         result = evaluate_detections(self.dataset_meta["annotations"], detections, [i for i, _, _ in results])
         logger = MMLogger.get_current_instance()
         logger.info("\n" + result.table())
+        if result.max_detections > MOST_DETECTIONS:
+            logger.info(
+                f"a picture of this set has more than {MOST_DETECTIONS} objects: the figures are over "
+                f"the best {result.max_detections} detections of each class (COCO's own: {MOST_DETECTIONS})"
+            )
         if self.outfile is not None:
             logger.info(f"{len(detections)} detections written to {self.outfile}")
         if self.pictures is not None:
             self._draw(Path(self.pictures), detections, {image_id: path for image_id, path, _ in results})
-        return result.figures
+        return result.measured
 
     def _draw(self, folder: Path, detections: list[dict[str, Any]], paths: dict[int, str]) -> None:
         annotations = self.dataset_meta["annotations"]

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from .. import registry as ours
 from ..errors import InputError
-from ..registry import check_arguments
+from ..registry import check_arguments, find_type
 
 # Which registry a part of the config is built by: the longest matching path decides.
 _REGISTRY_OF = {
@@ -110,7 +110,7 @@ def _check_part(path: tuple, part: Mapping) -> None:
     if registry is None:
         return
     kind = part["type"]
-    factory = registry.get(kind) if isinstance(kind, str) else kind
+    factory = find_type(kind, registry)
     if factory is None:
         raise InputError(
             f"type={kind!r} is no {registry.name} of detr-kit or mmengine{_close(kind, registry)}"

@@ -28,6 +28,12 @@ class EarlyStoppingHook(MMEngineEarlyStoppingHook):
         saved = runner.message_hub.runtime_info.get("early_stopping")
         if saved:
             self.best_score, self.wait_count = saved["best_score"], saved["wait_count"]
+        if self.wait_count >= self.patience:
+            runner.train_loop.stop_training = True
+            runner.logger.warning(
+                f"this run has stopped early, nothing is trained: {self.wait_count} validations without a "
+                f"better {self.monitor} than {self.best_score:.4f}; a larger --early-stop N goes on"
+            )
 
     def after_val_epoch(self, runner: Any, metrics: dict | None = None) -> None:
         """Count, and leave the count where checkpoints take it from."""

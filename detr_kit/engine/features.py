@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields, replace
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 
 from ..errors import InputError
-from .atomic_file import whole_file
+from ..registry import takes_argument
 
 _DTYPES = {"bf16": "bfloat16", "fp16": "float16"}
+FEATURES_FILE = "features.json"  # beside a run's checkpoints
 EMA_HOOK = dict(type="EMAHook", ema_type="MomentumAnnealingEMA", momentum=0.0002)
 
 
@@ -69,13 +67,14 @@ class Features:
         if self.clip_grad is not None:
             optim.clip_grad = dict(max_norm=self.clip_grad, norm_type=2) if self.clip_grad else None
         if self.checkpointing:
-            network.transformer.checkpointing = True
+            _set_argument(network, "transformer", "checkpointing", True)
             # Batch statistics would be counted twice, so a backbone with them keeps its activations.
-            network.backbone.checkpointing = network.backbone.get("norm", "frozen") == "frozen"
+            if takes_argument(network.get("backbone", {}), "checkpointing"):
+                network.backbone.checkpointing = network.backbone.get("norm", "frozen") == "frozen"
         if self.compile:
             config.compile = True
         if self.freeze_backbone:
-            network.backbone.frozen_stages = 4
+            _set_argument(network, "backbone", "frozen_stages", 4)
         if self.class_balance:
             data.sampler = dict(type="EpochSampler", shuffle=True, class_balance=self.class_balance)
         if self.cache_gb:
@@ -94,19 +93,13 @@ class Features:
             name = dict(project="detr-kit", dir=config.work_dir)
             config.visualizer.vis_backends.append(dict(type="WandbVisBackend", init_kwargs=name))
 
-    def kept(self, work_dir: str | Path, resume: bool) -> Features:
-        """These, or on resuming with none given those that the run began with; written down for next time.
+    def over(self, earlier: Features) -> Features:
+        """Field by field what is given here, else what the run began with.
 
         A run that began with a moving average or in half precision would otherwise go on as another one.
         """
-        file = Path(work_dir) / "features.json"
-        if resume and self == Features() and file.is_file():
-            return Features(**json.loads(file.read_text()))
-        if os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) == "0":
-            file.parent.mkdir(parents=True, exist_ok=True)
-            with whole_file(file) as partial:
-                partial.write_text(json.dumps(asdict(self)))
-        return self
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(earlier, **{k: v for k, v in given.items() if v is not None and v is not False})
 
     def _check(self) -> None:
         if self.amp is not None and self.amp not in _DTYPES:
@@ -125,8 +118,20 @@ class Features:
             raise InputError("wandb is not installed; pip install 'detr-kit[wandb]'")
 
 
+def _set_argument(network: ConfigDict, part: str, argument: str, value: Any) -> None:
+    """Set it where the part takes it: one of a user's own may not."""
+    settings = network.get(part, {})
+    if not takes_argument(settings, argument):
+        raise InputError(
+            f"model.network.{part}: {settings.get('type', 'there is none')}: it takes no {argument!r}, which "
+            "this run is to set; leave the option out, or give the part such an argument"
+        )
+    settings[argument] = value
+
+
 def _warmup(iterations: int) -> dict[str, Any]:
-    return dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=iterations)
+    # mmengine counts both ends: of one iteration there would be none in which the rate rises.
+    return dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=max(iterations, 2))
 
 
 def _without_warmup(schedulers: Any) -> list:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import pprint
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..data.formats import SPLITS
+from .run_folder import option_text
+from .written_config import located, stamped
 
 _SCALES = (0.6, 0.7, 0.8, 0.9, 1.0)  # of the short side in training: 480 … 800 in the papers
 _LONG_SIDE = 1333 / 800
@@ -19,74 +23,109 @@ class FineTuning:
     """What a config for fine-tuning says.
 
     Attributes:
-        command, told: for the comment at the top: where it comes from, and what was decided.
+        data: the data set; options: of the command, where the config comes from; told: what was decided.
         base: the config that it inherits from.
-        data_root: the folder of all pictures; images: of each split's; annotations: the file of each split.
+        network: in place of the base's; None for that one.
+        images: the folder of each split's pictures; annotations: the file of each split, relative to the
+            run's folder where it is written for the run.
         class_names: in the order of their labels; num_queries, most_objects: of the network, of a picture.
-        num_images: to train on.
-        checkpoint: to start from; image_size: short side in pixels; lr, dropout,
-        nms_iou_threshold, hooks: None for the base's.
+        steps: that the run has; accumulate: batches of a step.
+        checkpoint: to start from, a path or "builtin"; image_size: short side in pixels; lr, dropout,
+        nms_iou_threshold, max_detections, hooks: None for the base's.
     """
 
-    command: str
+    data: str
+    options: Mapping[str, Any]
     told: list[str]
     base: Path
-    work_dir: Path
-    data_root: Path
+    network: Mapping[str, Any] | None
     images: Mapping[str, Path]
-    annotations: Mapping[str, str]
+    annotations: Mapping[str, Path]
     class_names: list[str]
     num_queries: int
     most_objects: int
-    num_images: int
-    checkpoint: Path | None
+    steps: int
+    accumulate: int
+    checkpoint: Path | str | None
     epochs: int
     batch_size: int
     image_size: int | None
     lr: float | None
     dropout: float | None
     nms_iou_threshold: float | None
+    max_detections: int | None
     hooks: list[dict[str, Any]] | None
 
 
-def config_text(settings: FineTuning) -> str:
-    """The config as Python."""
+def config_text(settings: FineTuning, folder: Path) -> str:
+    """The config as Python, for `folder`/config.py; its paths are relative to it where they can be."""
     s = settings
-    warm_up = max(2, min(100, s.epochs * (s.num_images // s.batch_size) // 10))
-    milestone = max(1, round(0.8 * s.epochs))
+    root = Path(os.path.commonpath([path.absolute() for path in s.images.values()]))
+    command = " ".join([f"detr-kit train --data {s.data}", option_text(s.options)]).rstrip()
     parts = [
-        _comment(f"Written by: {s.command}"),
-        _comment(f"To change something edit this file, then: detr-kit train {s.work_dir / 'config.py'}"),
+        _comment(f"Written by: {command}"),
+        "# To change something edit this file, then: detr-kit train THIS_FILE",
         *map(_comment, s.told),
         f"_base_ = {_text(s.base)}",
         "",
-        f"work_dir = {_text(s.work_dir)}",
-        f"data_root = {_text(s.data_root)}  # the pictures",
+        f"work_dir = {_text(located(folder, folder))}  # where this file is",
+        f"data_root = {_text(located(root, folder))}  # the pictures",
     ]
     if s.checkpoint is not None:
-        parts.append(f"load_from = {_text(s.checkpoint)}  # weights to start from")
+        checkpoint = located(s.checkpoint, folder) if isinstance(s.checkpoint, Path) else s.checkpoint
+        parts.append(f"load_from = {_text(checkpoint)}  # weights to start from")
     parts += [
         "",
-        "model = dict(",
-        "    network=dict(",
-        f"        num_classes={len(s.class_names)},  # {_names(s.class_names)}",
-        f"        num_queries={s.num_queries},  # a training picture has up to {s.most_objects} objects",
-        *([f"        transformer=dict(dropout={s.dropout!r}),"] if s.dropout is not None else []),
-        "    ),",
-        *_postprocessor(s.nms_iou_threshold),
-        ")",
+        *_model(s),
         "",
         *_transforms(s.image_size),
-        *_loaders(s),
+        *_loaders(s, folder, root),
         f"train_cfg = dict(max_epochs={s.epochs}, val_interval=1)",
         *([f"optim_wrapper = dict(optimizer=dict(lr={s.lr!r}))"] if s.lr is not None else []),
-        "param_scheduler = [",
-        f'    dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end={warm_up}),',
-        f'    dict(type="MultiStepLR", milestones=[{milestone}], gamma=0.1, by_epoch=True),',
-        "]",
+        *_schedule(s),
         *_hooks(s.hooks),
     ]
-    return "\n".join(parts) + "\n"
+    return stamped("\n".join(parts) + "\n", s.data, s.options)
+
+
+def _model(s: FineTuning) -> list[str]:
+    own = {
+        "nms_iou_threshold": (s.nms_iou_threshold, "None: keep duplicates"),
+        "max_detections": (s.max_detections, f"a picture has up to {s.most_objects} objects"),
+    }
+    kept = [f"        {name}={value!r},  # {why}" for name, (value, why) in own.items() if value is not None]
+    postprocessor = ["    postprocessor=dict(", *kept, "    ),"] if kept else []
+    return ["model = dict(", *_network(s), *postprocessor, ")"]
+
+
+def _network(s: FineTuning) -> list[str]:
+    classes = f"# {_names(s.class_names)}"
+    queries = f"# a training picture has up to {s.most_objects} objects"
+    if s.network is not None:
+        network = {"_delete_": True, **s.network}
+        network |= {"num_classes": len(s.class_names), "num_queries": s.num_queries}
+        if s.dropout is not None:
+            network["transformer"] = {**network["transformer"], "dropout": s.dropout}
+        text = pprint.pformat(network, width=100, sort_dicts=False)
+        return [f"    {classes}", f"    {queries}", "    network=" + text.replace("\n", "\n    ") + ","]
+    return [
+        "    network=dict(",
+        f"        num_classes={len(s.class_names)},  {classes}",
+        f"        num_queries={s.num_queries},  {queries}",
+        *([f"        transformer=dict(dropout={s.dropout!r}),"] if s.dropout is not None else []),
+        "    ),",
+    ]
+
+
+def _schedule(s: FineTuning) -> list[str]:
+    """A warm-up over a tenth of the run, and a tenth of the rate for its last fifth, where it has one."""
+    warm_up = max(2, min(100, s.steps // 10) * s.accumulate)
+    milestone = round(0.8 * s.epochs)
+    lines = ["param_scheduler = ["]
+    lines += [f'    dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end={warm_up}),']
+    if 0 < milestone < s.epochs:
+        lines += [f'    dict(type="MultiStepLR", milestones=[{milestone}], gamma=0.1, by_epoch=True),']
+    return [*lines, "]"]
 
 
 def _hooks(hooks: list[dict[str, Any]] | None) -> list[str]:
@@ -101,12 +140,6 @@ def _dict(settings: Mapping[str, Any]) -> str:
 
 def _value(value: object) -> str:
     return _text(value) if isinstance(value, str) else repr(value)
-
-
-def _postprocessor(nms_iou_threshold: float | None) -> list[str]:
-    if nms_iou_threshold is None:
-        return []
-    return [f"    postprocessor=dict(nms_iou_threshold={nms_iou_threshold!r}),  # None: keep duplicates"]
 
 
 def _transforms(image_size: int | None) -> list[str]:
@@ -124,7 +157,7 @@ def _transforms(image_size: int | None) -> list[str]:
     ]
 
 
-def _loaders(s: FineTuning) -> list[str]:
+def _loaders(s: FineTuning, folder: Path, root: Path) -> list[str]:
     lines = []
     for split in SPLITS:
         if split == "test" and s.annotations["test"] == s.annotations["val"]:
@@ -136,8 +169,8 @@ def _loaders(s: FineTuning) -> list[str]:
             f"{split}_dataloader = dict(",
             *batch,
             "    dataset=dict(",
-            f"        annotations={_text(s.annotations[split])},",
-            f"        images={_text(_relative(s.images[split], s.data_root))},",
+            f"        annotations={_text(located(folder / s.annotations[split], folder))},",
+            f"        images={_text(_relative(s.images[split], root))},",
             '        labels="contiguous",',
             *([f"        transforms={transforms},"] if s.image_size is not None else []),
             "    ),",
@@ -148,7 +181,8 @@ def _loaders(s: FineTuning) -> list[str]:
 
 def _comment(text: str) -> str:
     """One line whatever the names of files hold: behind a line break the rest would be code."""
-    return "# " + " ".join(text.replace("\0", " ").split()).encode("utf-8", "replace").decode()
+    words = text.replace("\0", " ").replace("{{", "{ {").split()
+    return "# " + " ".join(words).encode("utf-8", "replace").decode()
 
 
 def _text(value: object) -> str:
@@ -163,5 +197,5 @@ def _relative(folder: Path, root: Path) -> str:
 
 def _names(names: list[str]) -> str:
     """On one line, for a comment."""
-    shown = ", ".join(" ".join(name.split()) for name in names[:12])
+    shown = ", ".join(" ".join(name.replace("{{", "{ {").split()) for name in names[:12])
     return shown + (f", … ({len(names)})" if len(names) > 12 else "")

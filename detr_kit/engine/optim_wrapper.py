@@ -28,6 +28,7 @@ class OptimWrapper(MMEngineOptimWrapper):
 
     Attributes:
         skipped_steps: steps left out; skipped_in_a_row: since the last one taken.
+        has_stepped: whether the last batch ended with a step that was taken.
         bad_parameters: those whose gradients were not finite at the last step, if it was left out.
         without_gradient: those that took no part in the loss of the last step.
     """
@@ -42,6 +43,7 @@ class OptimWrapper(MMEngineOptimWrapper):
         super().__init__(optimizer, accumulative_counts, clip_grad)
         self.max_skipped_steps = max_skipped_steps
         self.skipped_steps = self.skipped_in_a_row = 0
+        self.has_stepped = False
         self.bad_parameters: list[nn.Parameter] = []
         self.without_gradient: list[nn.Parameter] = []
 
@@ -61,6 +63,7 @@ class OptimWrapper(MMEngineOptimWrapper):
 
     def backward(self, loss: Tensor, **kwargs: Any) -> None:
         """Back-propagate; where the loss is not finite no gradient is either, in any process."""
+        self.has_stepped = False
         self._scaled(loss * torch.where(loss.isfinite(), 1.0, torch.nan)).backward(**kwargs)
         self._inner_count += 1
 
@@ -69,14 +72,16 @@ class OptimWrapper(MMEngineOptimWrapper):
         self.bad_parameters = self._clip_or_find_bad()
         if not self.bad_parameters:
             self.optimizer.step(**kwargs)
-        self._count(skipped=bool(self.bad_parameters))
+        self._count()
 
     def _scaled(self, loss: Tensor) -> Tensor:
         return loss
 
-    def _count(self, skipped: bool) -> None:
-        self.skipped_steps += skipped
-        self.skipped_in_a_row = self.skipped_in_a_row + 1 if skipped else 0
+    def _count(self) -> None:
+        """Of the step that was just taken, or left out for its bad parameters."""
+        self.has_stepped = not self.bad_parameters
+        self.skipped_steps += not self.has_stepped
+        self.skipped_in_a_row = 0 if self.has_stepped else self.skipped_in_a_row + 1
 
     def _clip_or_find_bad(self) -> list[nn.Parameter]:
         """Clip finite gradients; otherwise the parameters whose gradients are not."""
@@ -142,13 +147,14 @@ class AmpOptimWrapper(OptimWrapper):
             return
         self.scaler.unscale_(self.optimizer)
         self.bad_parameters = self._clip_or_find_bad()
-        can_be_lowered = self.scaler.get_scale() > 1
-        self.scaler.step(self.optimizer, **kwargs)
+        scale = self.scaler.get_scale()
+        if not self.bad_parameters:
+            self.scaler.step(self.optimizer, **kwargs)
         self.scaler.update()
-        if self.bad_parameters and can_be_lowered:
+        if self.bad_parameters and scale > 1 and self.scaler.get_scale() < scale:
             self.bad_parameters = []
             return
-        self._count(skipped=bool(self.bad_parameters))
+        self._count()
 
     def state_dict(self) -> dict[str, Any]:
         """The optimizer's state and the scaler's."""

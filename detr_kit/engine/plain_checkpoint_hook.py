@@ -10,13 +10,17 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.logging import HistoryBuffer
 
-from ..checkpoints.recipe import RECIPE
+from ..checkpoints.recipe import IMPORTS, RECIPE
+from ..custom_imports import imported_names
+from .resume import data_of
+from .train_loop import EpochBasedTrainLoop
 
 _HISTORY = "detr_kit.history"
 
 
 class PlainCheckpointHook(Hook):
-    """Turns mmengine's log history into tensors before saving and back after loading, and adds the recipe.
+    """Turns mmengine's log history into tensors before saving and back after loading, and adds what tells
+    the network (the recipe) and where the run stands.
 
     mmengine pickles HistoryBuffer objects, which need `getattr` on the safe loader's allow-list; with that
     on the list a stranger's file could do what it likes.
@@ -25,7 +29,11 @@ class PlainCheckpointHook(Hook):
     def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
         """Make the message hub's part plain."""
         checkpoint["message_hub"] = to_plain(checkpoint["message_hub"])
-        checkpoint["meta"][RECIPE] = _recipe(runner.cfg)
+        meta = checkpoint["meta"]
+        meta[RECIPE] = _recipe(runner.cfg)
+        meta["data"] = data_of(runner.train_dataloader.dataset)
+        if isinstance(runner.train_loop, EpochBasedTrainLoop):
+            meta.update(runner.train_loop.progress(meta["epoch"], meta["iter"]).to_meta())
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict) -> None:
         """Give the message hub its objects back."""
@@ -33,11 +41,15 @@ class PlainCheckpointHook(Hook):
 
 
 def _recipe(config: Config) -> dict[str, Any]:
-    """The network, postprocessor and test transforms: with them a checkpoint needs no config beside it."""
+    """The network, postprocessor and test transforms: with them a checkpoint needs no config beside it.
+
+    Modules with parts of a user's own are named, for the message; they travel with the config, not with this.
+    """
     plain = config.to_dict()
     model, loader = plain["model"], plain.get("test_dataloader") or {}
     recipe = {part: model[part] for part in ("network", "postprocessor")}
-    return {**recipe, "transforms": (loader.get("dataset") or {}).get("transforms") or []}
+    transforms = (loader.get("dataset") or {}).get("transforms") or []
+    return {**recipe, "transforms": transforms, IMPORTS: imported_names(plain) or []}
 
 
 def to_plain(value: Any) -> Any:

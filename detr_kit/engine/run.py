@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
-import torch.distributed as dist
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
@@ -16,10 +15,12 @@ from mmengine.runner import Runner
 from ..categories import Categories
 from ..checkpoints import load_state, read_checkpoint
 from ..errors import InputError
-from ..registry import RUNNERS
+from ..registry import RUNNERS, without_pretrained
 from .checkpoint_hook import last_checkpoint
 from .features import Features
+from .kept_features import KeptFeaturesHook, features_of_run
 from .prepare import check_paths, prepare_config
+from .process_group import process_group
 from .trainable_detector import unwrap
 
 
@@ -48,25 +49,32 @@ def train(
         InputError: bad config, data or checkpoint.
     """
     config = prepare_config(config, work_dir=work_dir, options=options, launcher=launcher)
+    checkpoint = _checkpoint_to_resume(config, resume)
     features = features or Features()
-    features._check()
-    features = features.kept(config.work_dir, resume is True)
+    if resume:
+        run = config.work_dir if checkpoint is None else Path(checkpoint).parent
+        features = features.over(features_of_run(run))
     features.apply(config)
     if auto_scale_lr:
+        if "base_batch_size" not in (config.get("auto_scale_lr") or {}):
+            raise InputError(
+                f"--auto-scale-lr: config {config.filename} does not say for which batch size its learning "
+                "rate is; add auto_scale_lr = dict(enable=False, base_batch_size=N)"
+            )
         config.auto_scale_lr.enable = True
-    checkpoint = _checkpoint_to_resume(config, resume)
     config.resume = checkpoint is not None
     if checkpoint is not None:
         config.load_from = checkpoint
     check_paths(config, "train", "val")
     if config.get("load_from"):
-        config.model.network.backbone.weights = None  # the checkpoint has them
-    runner = _build_runner(config)
-    if resume and checkpoint is None:
-        runner.logger.info(
-            f"--resume: no checkpoint in {config.work_dir} yet, the run starts from the beginning"
-        )
-    runner.train()
+        without_pretrained(config.model.network)  # the checkpoint has the weights
+    with _running(config) as runner:
+        runner.register_hook(KeptFeaturesHook(features))
+        if resume and checkpoint is None:
+            runner.logger.info(
+                f"--resume: no checkpoint in {config.work_dir} yet, the run starts from the beginning"
+            )
+        runner.train()
     return runner
 
 
@@ -100,27 +108,29 @@ def evaluate(
         config, work_dir, options, launcher: as in `prepare_config`.
 
     Returns:
-        The twelve COCO figures, as coco/AP, coco/AP50, ….
+        The COCO figures that could be measured, as coco/AP, coco/AP50, ….
 
     Raises:
         InputError: bad config, data or checkpoint, or one that does not fit the config.
     """
     config = prepare_config(config, work_dir=work_dir, options=options, launcher=launcher)
-    config.model.network.backbone.weights = None
+    without_pretrained(config.model.network)
     config.load_from, config.resume = None, False
     check_paths(config, "test")
     if out is not None:
         config.test_evaluator.outfile = str(out)
     if pictures is not None:
         config.test_evaluator.pictures = str(pictures)
-    runner = _build_runner(config)
-    file = read_checkpoint(checkpoint)
-    report = load_state(unwrap(runner.model).network, file, str(checkpoint), strict=True)
-    runner.logger.info(f"\n{report}")
-    _check_same_classes(
-        Categories.from_metadata(file.metadata), runner.test_loop.dataloader.dataset.categories, checkpoint
-    )
-    return runner.test()
+    with _running(config) as runner:
+        file = read_checkpoint(checkpoint)
+        report = load_state(unwrap(runner.model).network, file, str(checkpoint), strict=True)
+        runner.logger.info(f"\n{report}")
+        _check_same_classes(
+            Categories.from_metadata(file.metadata),
+            runner.test_loop.dataloader.dataset.categories,
+            checkpoint,
+        )
+        return runner.test()
 
 
 def _check_same_classes(trained: Categories | None, tested: Categories, checkpoint: str | Path) -> None:
@@ -132,21 +142,25 @@ def _check_same_classes(trained: Categories | None, tested: Categories, checkpoi
         )
 
 
+@contextmanager
+def _running(config: Config) -> Iterator[Runner]:
+    """A runner, and the group of processes that it needs, which is closed on every way out."""
+    with process_group(config.launcher):
+        runner = _build_runner(config)
+        try:
+            yield runner
+        finally:
+            runner.model = unwrap(runner.model)  # the wrapper holds the group
+
+
 def _build_runner(config: Config) -> Runner:
     # mmengine keeps the scope and logger of the first run of a process; a second run starts its own.
     init_default_scope("detr_kit")
     config.experiment_name = config.get("experiment_name") or Path(config.work_dir).name
     logging.getLogger("matplotlib").setLevel(logging.WARNING)
-    _start_processes_without_gpu(config.launcher)
     try:
         return RUNNERS.get(config.get("runner_type", "DetectionRunner")).from_cfg(config)
     except InputError:
         raise
     except (ValueError, TypeError) as error:  # mmengine's own words for settings that contradict each other
         raise InputError(f"config {config.filename}: {error}") from error
-
-
-def _start_processes_without_gpu(launcher: str) -> None:
-    """mmengine's launchers ask for a GPU whatever the backend; on a CPU the group is made here."""
-    if launcher == "pytorch" and not torch.cuda.is_available() and not dist.is_initialized():
-        dist.init_process_group("gloo")

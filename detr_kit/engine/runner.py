@@ -5,12 +5,16 @@ from __future__ import annotations
 import logging
 import platform
 import shutil
+from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.device import get_device
 from mmengine.logging import MMLogger
 from mmengine.model import MMDistributedDataParallel
+from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from torch import nn
 
@@ -20,12 +24,18 @@ from ..errors import InputError
 from ..registry import RUNNERS
 from .atomic_file import whole_file
 from .data_check_hook import DataCheckHook
+from .ema_hook import WithoutEMAHook
 from .numerical_health_hook import NumericalHealthHook
 from .plain_checkpoint_hook import PlainCheckpointHook
 from .preemption_hook import PreemptionHook
+from .results_hook import ResultsHook
+from .resume import check_same_classes, go_on
+from .run_summary_hook import RunSummaryHook
+from .schedule_check_hook import ScheduleCheckHook
 from .seed_hook import SeedHook
 from .shared_statistics_hook import SharedStatisticsHook
 from .skipped_images_hook import SkippedImagesHook
+from .steady_batches import WorkerRestarts
 from .trainable_detector import unwrap
 from .unused_parameters_hook import UnusedParametersHook
 
@@ -42,14 +52,21 @@ class DetectionRunner(Runner):
 
     _has_loaded: bool
 
+    @cached_property
+    def worker_restarts(self) -> WorkerRestarts:
+        """How many data workers died in this run."""
+        return WorkerRestarts()
+
     def register_hooks(self, default_hooks: dict | None = None, custom_hooks: list | None = None) -> None:
         """The config's hooks, and those that no config can do without."""
         super().register_hooks(default_hooks, custom_hooks)
-        checks = (DataCheckHook(), NumericalHealthHook(), SkippedImagesHook(), UnusedParametersHook())
-        for hook in (SeedHook(), *checks):
+        checks = (DataCheckHook(), ScheduleCheckHook(), NumericalHealthHook(), SkippedImagesHook())
+        for hook in (SeedHook(), *checks, UnusedParametersHook()):
             self.register_hook(hook, priority="VERY_HIGH")
-        self.register_hook(SharedStatisticsHook(), priority="NORMAL")
-        for hook in (PlainCheckpointHook(), PreemptionHook()):
+        for hook in (SharedStatisticsHook(), WithoutEMAHook()):
+            self.register_hook(hook, priority="NORMAL")
+        self.register_hook(ResultsHook())
+        for hook in (PlainCheckpointHook(), PreemptionHook(), RunSummaryHook()):
             self.register_hook(hook, priority="LOWEST")
 
     @property
@@ -90,44 +107,50 @@ class DetectionRunner(Runner):
         self.logger.info(f"weights to start from:\n{report}")
         self._has_loaded = True
 
+    def scale_lr(self, optim_wrapper: OptimWrapper, auto_scale_lr: Mapping[str, Any] | None = None) -> None:
+        """Scale the learning rate by the pictures of a step, those of accumulated batches too."""
+        if not auto_scale_lr or not auto_scale_lr.get("enable", False):
+            return
+        batch, accumulated = self._train_dataloader["batch_size"], optim_wrapper.accumulative_counts
+        pictures, base = self.world_size * batch * accumulated, auto_scale_lr["base_batch_size"]
+        self.logger.info(
+            f"learning rate scaled by {pictures / base:g}: {pictures} pictures a step ({self.world_size} "
+            f"process(es) x batches of {batch} x {accumulated} accumulated), the recipe's {base}"
+        )
+        for group in optim_wrapper.param_groups:
+            group["lr"] *= pictures / base
+
     def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
-        """Go on with a training checkpoint; what another run kept as its best is left alone."""
-        super().resume(filename, *args, **kwargs)
-        best = self.message_hub.runtime_info.get("best_ckpt")
-        if best is not None and Path(best).resolve().parent != Path(self.work_dir).resolve():
-            for key in ("best_ckpt", "best_score"):
-                self.message_hub.runtime_info.pop(key, None)
-        wanted = self.cfg.optim_wrapper.optimizer.lr
-        resumed = self.optim_wrapper.param_groups[0].get("initial_lr", wanted)
-        if abs(resumed - wanted) > 1e-9:
-            self.logger.warning(
-                f"resumed with the checkpoint's learning rate {resumed}; the config's {wanted} is not used. "
-                "To start anew from these weights set load_from instead"
-            )
+        """Go on with a training checkpoint.
+
+        Raises:
+            InputError: as `load_checkpoint` and `go_on`.
+        """
+        go_on(self, self.load_checkpoint(filename, map_location=get_device()), filename)
+        self._has_loaded = True
 
     def load_checkpoint(self, filename: str, *args: Any, **kwargs: Any) -> dict:
         """Read a training checkpoint of this project, with torch's safe loader.
 
         Raises:
-            InputError: not one, or of a model of another shape.
+            InputError: not one, of other classes, or of a model of another shape.
         """
-        state = read_checkpoint(filename).state_dict
+        file = read_checkpoint(filename)
+        state = file.state_dict
         own = unwrap(self.model).state_dict()
         if not any(key.startswith("network.") for key in state):
             raise InputError(
                 f"checkpoint {filename}: these are weights, not a training checkpoint that can be resumed; "
                 "set load_from to start from them"
             )
+        check_same_classes(file.metadata, self.train_loop.dataloader.dataset, filename)
         wrong = [key for key in own if key not in state or state[key].shape != own[key].shape]
         if wrong:
             raise InputError(
                 f"checkpoint {filename}: {len(wrong)} tensors are not those of this config's model (first: "
                 f"{wrong[0]}); resume with the config it was trained with, or set load_from to fine-tune"
             )
-        checkpoint = super().load_checkpoint(filename, *args, **kwargs)
-        # mmengine would run this text as Python to compare numbers of GPUs.
-        checkpoint.get("meta", {}).pop("config", None)
-        return checkpoint
+        return super().load_checkpoint(filename, *args, **kwargs)
 
     def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
         """Write a checkpoint whole or not at all; in a run of several processes the first one writes.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch.distributed as dist
-from mmengine.hooks import Hook
+from mmengine.hooks import EMAHook, Hook
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
@@ -22,9 +22,12 @@ class SharedStatisticsHook(Hook):
         if not runner.distributed:
             return
         world_size = dist.get_world_size()
-        for module in runner.model.modules():
-            if isinstance(module, _BatchNorm):
-                for statistic in (module.running_mean, module.running_var):
-                    if statistic is not None:
-                        dist.all_reduce(statistic)
-                        statistic.div_(world_size)
+        averages = [hook.ema_model for hook in runner.hooks if isinstance(hook, EMAHook)]
+        # A moving average that does not average statistics takes those of the live model when it is saved.
+        for model in (runner.model, *(average for average in averages if average.update_buffers)):
+            for module in model.modules():
+                if isinstance(module, _BatchNorm):
+                    for statistic in (module.running_mean, module.running_var):
+                        if statistic is not None:
+                            dist.all_reduce(statistic)
+                            statistic.div_(world_size)

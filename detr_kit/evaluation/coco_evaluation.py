@@ -15,15 +15,16 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from ..categories import Categories
+from ..categories import Categories, class_name
 from ..data.annotation_table import AnnotationTable, annotation_table
 from ..data.coco_annotations import read_coco_json
 from ..errors import InputError
 from ..structures import Prediction
 
-FIGURES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
+MOST_DETECTIONS = 100  # of an image and class, that COCO looks at
 _EDGE = 1.0  # pixels that a box may reach over the edge by rounding
 
 
@@ -33,30 +34,45 @@ class CocoResult:
 
     Attributes:
         figures: the twelve COCO figures in [0, 1]; -1 where there is nothing to measure, say no large object.
+            Where more than 100 detections were looked at, AR100 has their number in its name: AR240.
         per_class: class name -> AP, AP50 and the number of ground-truth boxes.
+        max_detections: of an image and class, the best of which were looked at.
     """
 
     figures: dict[str, float]
     per_class: dict[str, dict[str, float]]
+    max_detections: int = MOST_DETECTIONS
+
+    @property
+    def measured(self) -> dict[str, float]:
+        """The figures for which there was something to measure, and AP in any case."""
+        return {name: value for name, value in self.figures.items() if value >= 0 or name == "AP"}
 
     def table(self) -> str:
         """The figures and the per-class AP as text for a terminal."""
         figures = Table(title="COCO bbox")
-        for name in FIGURES:
+        for name in self.figures:
             figures.add_column(name, justify="right")
-        figures.add_row(*(_percent(self.figures[name]) for name in FIGURES))
+        figures.add_row(*map(figure_text, self.figures.values()))
         classes = Table(title="per class")
         for name in ("class", "AP", "AP50", "boxes"):
             classes.add_column(name, justify="left" if name == "class" else "right")
         for name, row in self.per_class.items():
-            classes.add_row(name, _percent(row["AP"]), _percent(row["AP50"]), str(int(row["boxes"])))
-        console = Console(file=io.StringIO(), width=120)
+            ap, ap50 = figure_text(row["AP"]), figure_text(row["AP50"])
+            classes.add_row(escape(name), ap, ap50, str(int(row["boxes"])))
+        console = Console(file=io.StringIO(), width=120, emoji=False)
         console.print(figures, classes)
         return console.file.getvalue()  # type: ignore[attr-defined]
 
 
-def _percent(value: float) -> str:
-    return "–" if value < 0 else f"{100 * value:.1f}"
+def figure_text(value: float) -> str:
+    """A figure as COCO prints it, 0.218; a dash where there was nothing to measure."""
+    return "–" if value < 0 else f"{value:.3f}"
+
+
+def detections_for(most_objects: int) -> int:
+    """Enough for the objects of an image: 100, or half as many again as there are."""
+    return MOST_DETECTIONS if most_objects <= MOST_DETECTIONS else -(-3 * most_objects // 20) * 10
 
 
 def load_ground_truth(path: str | Path) -> COCO:
@@ -115,6 +131,9 @@ def evaluate_detections(
 ) -> CocoResult:
     """COCO's twelve bbox figures and AP for each class.
 
+    COCO looks at the best 100 detections of an image and class. Where an image has more objects than that,
+    the best `detections_for` them are: otherwise even perfect detections would be counted as half wrong.
+
     Args:
         ground_truth: an annotation file, or a COCO object.
         detections: in COCO's result format.
@@ -135,11 +154,28 @@ def evaluate_detections(
         evaluation = COCOeval(coco, results, "bbox")
         if image_ids is not None:
             evaluation.params.imgIds = sorted(image_ids)
+        evaluation.params.maxDets = [1, 10, detections_for(_most_objects(coco, evaluation.params.imgIds))]
         evaluation.evaluate()
         evaluation.accumulate()
-        evaluation.summarize()
-    figures = {name: float(value) for name, value in zip(FIGURES, evaluation.stats, strict=True)}
-    return CocoResult(figures, _per_class(coco, evaluation))
+    return CocoResult(_figures(evaluation), _per_class(coco, evaluation), evaluation.params.maxDets[-1])
+
+
+def _most_objects(coco: COCO, image_ids: Sequence[int]) -> int:
+    return max((len(coco.getAnnIds([image_id], iscrowd=False)) for image_id in image_ids), default=0)
+
+
+def _figures(evaluation: COCOeval) -> dict[str, float]:
+    """What `COCOeval.summarize` prints; that one knows 100 detections only."""
+    precision = evaluation.eval["precision"]  # (IoU, recall, class, area, max detections)
+    recall = evaluation.eval["recall"]  # (IoU, class, area, max detections)
+    halves = {"AP50": 0, "AP75": 5}  # of the IoUs 0.50, 0.55, …, 0.95
+    sizes = {"s": 1, "m": 2, "l": 3}  # of the areas all, small, medium, large
+    most = evaluation.params.maxDets
+    figures = {"AP": _mean(precision[..., 0, -1])}
+    figures |= {name: _mean(precision[iou, :, :, 0, -1]) for name, iou in halves.items()}
+    figures |= {f"AP{name}": _mean(precision[..., area, -1]) for name, area in sizes.items()}
+    figures |= {f"AR{count}": _mean(recall[..., 0, index]) for index, count in enumerate(most)}
+    return figures | {f"AR{name}": _mean(recall[..., area, -1]) for name, area in sizes.items()}
 
 
 def _no_results(coco: COCO) -> COCO:
@@ -155,7 +191,7 @@ def _per_class(coco: COCO, evaluation: COCOeval) -> dict[str, dict[str, float]]:
     for index, category in enumerate(map(int, evaluation.params.catIds)):
         of_class = precision[:, :, index, 0, -1]
         annotations = coco.getAnnIds(evaluation.params.imgIds, [category], iscrowd=False)
-        name = coco.loadCats(category)[0]["name"]
+        name = class_name(coco.loadCats(category)[0]["name"])
         rows[name if name not in rows else f"{name} (id {category})"] = {
             "AP": _mean(of_class),
             "AP50": _mean(of_class[0]),
@@ -164,6 +200,7 @@ def _per_class(coco: COCO, evaluation: COCOeval) -> dict[str, dict[str, float]]:
     return rows
 
 
-def _mean(precision: np.ndarray) -> float:
-    measured = precision[precision > -1]
+def _mean(figures: np.ndarray) -> float:
+    """Over what could be measured; -1 where nothing could."""
+    measured = figures[figures > -1]
     return float(measured.mean()) if measured.size else -1.0

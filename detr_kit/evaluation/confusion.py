@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torchvision.ops import box_iou
 
+from ..categories import class_name
 from .coco_evaluation import load_ground_truth
 
 
@@ -22,11 +23,16 @@ class Confusion:
         names: the C classes.
         matrix: (C + 1, C + 1) int64; row: what it is, column: what it was taken for; the last is nothing.
         errors: image id -> objects missed or mistaken, and boxes where nothing is.
+        ious: image id -> of each pair of an object and a detection.
+        score_threshold, iou_threshold: from which on detections were counted, and pairs made.
     """
 
     names: tuple[str, ...]
     matrix: np.ndarray
     errors: dict[int, int]
+    ious: dict[int, list[float]]
+    score_threshold: float
+    iou_threshold: float
 
 
 def confusion_of(
@@ -53,22 +59,24 @@ def confusion_of(
     for detection in detections:
         if detection["score"] >= score_threshold and detection["image_id"] in found:
             found[detection["image_id"]].append(detection)
-    errors = {}
+    errors, ious = {}, {}
     for image_id in image_ids:
         objects = truth.loadAnns(truth.getAnnIds(imgIds=[image_id], iscrowd=False))
         rows = [index[o["category_id"]] for o in objects]
         columns = [index[d["category_id"]] for d in found[image_id]]
         pairs = _pairs(_boxes(objects), _boxes(found[image_id]), iou_threshold)
+        ious[image_id] = [iou for _, _, iou in pairs]
         counted = np.zeros_like(matrix)
-        for row, column in pairs:
+        for row, column, _ in pairs:
             counted[rows[row], columns[column]] += 1
-        for row in set(range(len(rows))) - {row for row, _ in pairs}:
+        for row in set(range(len(rows))) - {row for row, _, _ in pairs}:
             counted[rows[row], nothing] += 1
-        for column in set(range(len(columns))) - {column for _, column in pairs}:
+        for column in set(range(len(columns))) - {column for _, column, _ in pairs}:
             counted[nothing, columns[column]] += 1
         matrix += counted
         errors[image_id] = int(counted.sum() - np.trace(counted))
-    return Confusion(tuple(str(c["name"]) for c in categories), matrix, errors)
+    names = tuple(class_name(c["name"]) for c in categories)
+    return Confusion(names, matrix, errors, ious, score_threshold, iou_threshold)
 
 
 def _boxes(items: Sequence[Mapping[str, Any]]) -> torch.Tensor:
@@ -77,12 +85,12 @@ def _boxes(items: Sequence[Mapping[str, Any]]) -> torch.Tensor:
     return torch.cat((xywh[:, :2], xywh[:, :2] + xywh[:, 2:]), dim=1)
 
 
-def _pairs(objects: torch.Tensor, detections: torch.Tensor, threshold: float) -> list[tuple[int, int]]:
-    """One detection an object, the best overlaps first."""
+def _pairs(objects: torch.Tensor, detections: torch.Tensor, threshold: float) -> list[tuple[int, int, float]]:
+    """One detection an object, the best overlaps first: (object, detection, IoU)."""
     overlap = box_iou(objects, detections).numpy()
-    pairs: list[tuple[int, int]] = []
+    pairs: list[tuple[int, int, float]] = []
     while overlap.size and overlap.max() >= threshold:
         row, column = np.unravel_index(overlap.argmax(), overlap.shape)
-        pairs.append((int(row), int(column)))
+        pairs.append((int(row), int(column), float(overlap[row, column])))
         overlap[row], overlap[:, column] = -1, -1
     return pairs

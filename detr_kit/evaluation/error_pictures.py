@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from ..data import read_image
-from ..visualization import draw_boxes, image_grid
+from ..visualization import draw_boxes, image_grid, titled
 from .coco_evaluation import load_ground_truth
 from .confusion import Confusion
 
@@ -28,12 +28,15 @@ def draw_confusion(confusion: Confusion, path: str | Path) -> None:
     names = [*confusion.names, "nothing"]
     shares = confusion.matrix / np.maximum(confusion.matrix.sum(1, keepdims=True), 1)
     side = min(max(4.0, 0.45 * len(names) + 2.0), 20.0)
-    figure, axes = plt.subplots(figsize=(side, side), constrained_layout=True)
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    figure, axes = plt.subplots(figsize=(side + 1, side), constrained_layout=True)
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    figure.colorbar(image, ax=axes, shrink=0.7, label="share of the row")
+    pairs = f"detections from score {confusion.score_threshold:g}, pairs from IoU {confusion.iou_threshold:g}"
+    axes.set_title(pairs, fontsize=9)
     axes.set(xlabel="taken for", ylabel="is", xticks=range(len(names)), yticks=range(len(names)))
     size = 9 if len(names) <= _NUMBERS_UP_TO else 5
-    axes.set_xticklabels(names, rotation=90, fontsize=size)
-    axes.set_yticklabels(names, fontsize=size)
+    axes.set_xticklabels(names, rotation=90, fontsize=size, parse_math=False)  # a $ is no formula
+    axes.set_yticklabels(names, fontsize=size, parse_math=False)
     if len(names) <= _NUMBERS_UP_TO:
         for (row, column), count in np.ndenumerate(confusion.matrix):
             colour = "white" if shares[row, column] > 0.6 else "black"
@@ -49,9 +52,11 @@ def draw_worst_images(
     paths: Mapping[int, str],
     path: str | Path,
     count: int = 6,
-    score_threshold: float = 0.3,
 ) -> int:
     """A sheet of the images with the most errors: ground truth on the left, detections on the right.
+
+    Above each stands its file and how many objects and detections were wrong, above the detections from which
+    score they are shown and their mean IoU with the objects that they were paired with.
 
     Args:
         paths: image id -> file.
@@ -70,12 +75,24 @@ def draw_worst_images(
     for image_id in worst:
         pixels = read_image(paths[image_id])
         objects = truth.loadAnns(truth.getAnnIds(imgIds=[image_id]))
-        found = [d for d in detections if d["image_id"] == image_id and d["score"] >= score_threshold]
-        for items in (objects, sorted(found, key=lambda d: -d["score"])):
-            pictures.append(_with_boxes(pixels, items, confusion.names, label_of_id))
+        threshold = confusion.score_threshold
+        found = [d for d in detections if d["image_id"] == image_id and d["score"] >= threshold]
+        ious = confusion.ious[image_id]
+        overlap = f", mean IoU {np.mean(ious):.2f}" if ious else ""
+        file, errors = Path(paths[image_id]).name, confusion.errors[image_id]
+        titles = (
+            f"{file}: {_count(len(objects), 'object')}, {_count(errors, 'error')}",
+            f"{_count(len(found), 'detection')} from score {threshold:g}{overlap}",
+        )
+        for items, title in zip((objects, sorted(found, key=lambda d: -d["score"])), titles, strict=True):
+            pictures.append(titled(_with_boxes(pixels, items, confusion.names, label_of_id), title))
     if pictures:
         image_grid(pictures, columns=2).save(path)
     return len(worst)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _with_boxes(

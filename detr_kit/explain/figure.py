@@ -110,6 +110,7 @@ def _panels(explanation: Explanation, count: int = 4) -> tuple[Figure, list[Axes
         _bare(axes[-1])
     figure.suptitle(
         f"{explanation.class_name}  {explanation.score:.2f}",
+        parse_math=False,
         y=1 - 0.08 / inches[1], fontsize=14, fontweight="bold", color="#222222",
     )  # fmt: skip
     return figure, axes

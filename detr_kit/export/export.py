@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -16,11 +19,12 @@ from ..data.image_io import read_image
 from ..data.normalize import IMAGENET_MEAN, IMAGENET_STD, normalize_batch
 from ..errors import InputError
 from ..inference import Detector
+from ..number_ranges import check_count
 from ..structures import ImageBatch
 from .exported_detector import FORMATS
 from .graph import SMALLEST_SIDE, DetectionGraph, GraphInputs, input_names
 from .metadata import ExportMetadata
-from .onnx_format import DEFAULT_OPSET, SMALLEST_OPSET, require_onnx, set_metadata, to_onnx
+from .onnx_format import DEFAULT_OPSET, LARGEST_OPSET, SMALLEST_OPSET, require_onnx, set_metadata, to_onnx
 from .openvino_format import require_openvino, write_openvino
 from .quantize import KEEP_FLOAT, quantize
 from .torch_format import trace, write_aoti, write_program
@@ -76,10 +80,11 @@ class ExportOptions:
             raise InputError("half and int8 exclude one another; choose one")
         if onnx_based and self.op != "reference":
             raise InputError(f"op={self.op} with format {self.format}: only torch-export and aoti know it")
-        if self.opset < SMALLEST_OPSET:
-            raise InputError(f"opset {self.opset}: the exporter writes {SMALLEST_OPSET} and above")
-        if self.static_size is not None and min(self.static_size) < SMALLEST_SIDE:
-            raise InputError(f"static size {self.static_size}: sides must be {SMALLEST_SIDE} pixels or more")
+        check_count(
+            "opset", self.opset, least=SMALLEST_OPSET, most=LARGEST_OPSET, remark=", as PyTorch writes"
+        )
+        for side in self.static_size or ():
+            check_count("static size: side", side, least=SMALLEST_SIDE, remark=", in pixels")
 
     @property
     def precision(self) -> str:
@@ -108,18 +113,7 @@ def export_detector(
         InputError: another ending, a place that cannot be written, a missing package, no images for INT8.
     """
     path = Path(path).expanduser()
-    ending = FORMATS[options.format][0]
-    if path.suffix != ending:
-        raise InputError(f"{path}: a file of format {options.format} ends in {ending}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{path}: it cannot be written: {error}") from error
-    if options.format in ("onnx", "openvino"):
-        require_onnx()
-    if options.format == "openvino":
-        require_openvino()
-
+    check_export_path(path, options)
     onnx_based = options.format in ("onnx", "openvino")
     graph = DetectionGraph(
         detector.network,
@@ -130,15 +124,55 @@ def export_detector(
     inputs = GraphInputs.of(options.static_size, options.padding_mask)
     metadata = _metadata(detector, graph, options)
     program = trace(graph, inputs, options.op)
-    if options.format == "torch-export":
-        write_program(program, path, metadata)
-    elif options.format == "aoti":
-        write_aoti(program, path, metadata)
-    else:
-        _write_onnx_based(
-            program, graph.layer_names(inputs.tensors), detector, path, metadata, options, calibration
-        )
+    with _whole(path) as partial:
+        if options.format == "torch-export":
+            write_program(program, partial, metadata)
+        elif options.format == "aoti":
+            write_aoti(program, partial, metadata)
+        else:
+            layers = graph.layer_names(inputs.tensors)
+            _write_onnx_based(program, layers, detector, partial, metadata, options, calibration)
     return path
+
+
+def check_export_path(path: Path, options: ExportOptions) -> None:
+    """Whether a file of the format can be written there, and what it needs is installed; makes nothing.
+
+    Raises:
+        InputError: another ending, a place that cannot be written, or a missing package.
+    """
+    ending = FORMATS[options.format][0]
+    if path.suffix != ending:
+        raise InputError(f"{path}: a file of format {options.format} ends in {ending}")
+    if path.is_dir():
+        raise InputError(f"{path}: it cannot be written: a folder of that name is there")
+    there = next(place for place in path.absolute().parents if place.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise InputError(f"{path}: it cannot be written: {there} is no folder that can be written to")
+    if options.format in ("onnx", "openvino"):
+        require_onnx()
+    if options.format == "openvino":
+        require_openvino()
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """A name in a hidden folder beside a file; what is written there (OpenVINO: two files) moves over."""
+    made = [place for place in path.absolute().parents if not place.exists()]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    written = False
+    try:
+        with TemporaryDirectory(prefix=".partial.", dir=path.parent) as folder:
+            yield Path(folder) / path.name
+            for part in sorted(Path(folder).iterdir(), key=lambda part: part.name == path.name):
+                os.replace(part, path.with_name(part.name))
+        written = True
+    except OSError as error:
+        raise InputError(f"{path}: it cannot be written: {error}") from error
+    finally:
+        for place in made if not written else ():
+            with suppress(OSError):  # not empty
+                place.rmdir()
 
 
 def _write_onnx_based(

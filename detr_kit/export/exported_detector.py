@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -81,12 +82,24 @@ class ExportedDetector(Predictor):
     """
 
     def __init__(self, path: str | Path) -> None:
+        self.path = Path(path).expanduser()
         self.model = open_exported(path)
         self.metadata = self.model.metadata
         self.device = torch.device("cpu")
         self.categories = self.metadata.categories
         self.transforms = self._transforms()
         self.postprocessor = build(dict(self.metadata.postprocessor), MODELS)
+
+    def __repr__(self) -> str:
+        what = f"{self.metadata.architecture} in {self.metadata.precision}"
+        return f"ExportedDetector({self.path}: {what}, {len(self.class_names)} classes)"
+
+    def settings(self) -> dict[str, Any]:
+        """See Predictor."""
+        found = hashlib.blake2b(digest_size=8)
+        for part in (self.path, self.path.with_suffix(".bin")):  # OpenVINO keeps its weights beside
+            found.update(part.read_bytes() if part.is_file() else b"")
+        return {"weights": found.hexdigest()}
 
     def _transforms(self) -> v2.Transform:
         steps = build([dict(config) for config in self.metadata.transforms], TRANSFORMS)

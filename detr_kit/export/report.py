@@ -20,6 +20,8 @@ def report_text(found: Verification) -> str:
         *_verdict(found),
         sep="\n",
         highlight=False,
+        markup=False,
+        emoji=False,
         soft_wrap=True,
     )
     return console.file.getvalue().rstrip()  # type: ignore[attr-defined]
@@ -31,7 +33,7 @@ def _side_by_side(found: Verification) -> Table:
         table.add_column(column, justify="left" if not column else "right")
     if found.ap is not None:
         before, after = found.ap
-        table.add_row("AP", f"{100 * before:.2f}", f"{100 * after:.2f}", f"{100 * (after - before):+.2f}")
+        table.add_row("AP", f"{before:.4f}", f"{after:.4f}", f"{after - before:+.4f}")
     for name, (before, after) in (("size, MB", found.megabytes), ("latency, ms", found.milliseconds)):
         table.add_row(name, f"{before:.1f}", f"{after:.1f}", f"× {after / before:.2f}")
     return table

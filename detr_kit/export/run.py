@@ -12,8 +12,9 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..inference import Detector
+from ..number_ranges import check_count, check_share
 from ..sources import expand
-from .export import ExportOptions, export_detector
+from .export import ExportOptions, check_export_path, export_detector
 from .verification_set import VerificationSet, builtin_set
 from .verify import LIMITS, Verification, verify_export
 
@@ -51,8 +52,15 @@ def export_and_verify(
         raise InputError("int8 needs calibration images: --calibration DIR, some hundred like those to come")
     if annotations and not images:
         raise InputError(f"--verify {annotations} needs --images DIR, the folder of its images")
-    if calibration_limit < 1 or (limit is not None and limit < 1):
-        raise InputError("--limit and --calibration-limit must be 1 or more")
+    check_count("--calibration-limit", calibration_limit)
+    if limit is not None:
+        check_count("--limit", limit)
+    changed = {name: value for name, value in (limits or {}).items() if value is not None}
+    for name, value in changed.items():
+        check_share(f"largest drift: {name}" if name != "mean_iou" else "--min-iou", value)
+    check_export_path(Path(path).expanduser(), options)
+    if report and not Path(report).absolute().parent.is_dir():
+        raise InputError(f"--report {report}: there is no folder {Path(report).parent}")
     with ExitStack() as stack:
         if annotations and images:
             chosen = VerificationSet.from_coco(annotations, images, limit)
@@ -67,7 +75,6 @@ def export_and_verify(
             warnings.simplefilter("ignore")
             logging.getLogger("torch.onnx").setLevel(logging.ERROR)
             export_detector(detector, path, options, pictures)
-        changed = {name: value for name, value in (limits or {}).items() if value is not None}
         found = verify_export(
             detector, path, chosen, dataclasses.replace(LIMITS[options.precision], **changed)
         )

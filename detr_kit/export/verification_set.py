@@ -10,8 +10,9 @@ from tempfile import TemporaryDirectory
 
 from ..data import write_shapes
 from ..data.coco_annotations import read_coco_annotations
+from ..data.file_names import match_names
+from ..data.formats.image_files import is_image
 from ..errors import InputError
-from ..sources.listing import is_image_name
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,9 @@ class VerificationSet:
             InputError: see `read_coco_annotations`; or an image file that is missing.
         """
         read = read_coco_annotations(annotations)
-        files = [Path(images) / str(name) for name in read.file_names[:limit]]
+        names = [str(name) for name in read.file_names[:limit]]
+        found = match_names(images, names)
+        files = [found.path(name) for name in names]
         missing = [file for file in files if not file.is_file()]
         if missing or not files:
             first = missing[0] if missing else "no image listed"
@@ -56,7 +59,7 @@ class VerificationSet:
         Raises:
             InputError: a folder without images.
         """
-        files = sorted(file for file in Path(folder).glob("*") if is_image_name(file))
+        files = sorted(file for file in Path(folder).glob("*") if is_image(file))
         if not files:
             raise InputError(f"{folder}: no folder with images in it")
         return cls(files[:limit], [], None, str(folder))

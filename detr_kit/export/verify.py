@@ -155,7 +155,7 @@ def _pairs(
 ) -> Iterator[tuple[Detections, Detections]]:
     files = iter(images.images)
     while chunk := list(islice(files, 16)):
-        yield from zip(detector(chunk, score_threshold=-1), exported(chunk, score_threshold=-1), strict=True)
+        yield from zip(detector(chunk, score_threshold=0), exported(chunk, score_threshold=0), strict=True)
 
 
 def _detect_all(

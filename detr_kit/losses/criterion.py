@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import box_convert, sigmoid_focal_loss
 
+from ..errors import InputError
 from ..registry import MODELS
 from ..structures import DetectorOutput, Target
 from .giou import generalized_iou
@@ -24,16 +25,20 @@ class SetCriterion(nn.Module):
 
     Args:
         matcher: pairs queries with objects.
-        classification: "softmax" (cross-entropy with "no object" as the last class) or "focal".
+        classification: "softmax" (cross-entropy with "no object" as the last class) or "focal"; the
+            matcher's by default, and never another.
         weight_class, weight_bbox, weight_giou: the coefficients of `weighted`.
         no_object_weight: weight of "no object" in the cross-entropy.
         alpha, gamma: of the focal loss (Lin et al. 2017).
+
+    Raises:
+        ValueError: another classification, or not the matcher's.
     """
 
     def __init__(
         self,
         matcher: HungarianMatcher,
-        classification: str = "softmax",
+        classification: str | None = None,
         weight_class: float = 1.0,
         weight_bbox: float = 5.0,
         weight_giou: float = 2.0,
@@ -42,8 +47,15 @@ class SetCriterion(nn.Module):
         gamma: float = 2.0,
     ) -> None:
         super().__init__()
+        of_matcher = getattr(matcher, "classification", None)  # a user's own may not say
+        classification = classification or of_matcher
         if classification not in ("softmax", "focal"):
             raise ValueError(f'SetCriterion: classification={classification!r}, not "softmax" or "focal"')
+        if of_matcher not in (None, classification):
+            raise ValueError(
+                f"SetCriterion: classification={classification!r}, and its matcher's is {of_matcher!r}; give "
+                "both the network's, or use criterion_for(network)"
+            )
         self.matcher, self.classification = matcher, classification
         self.weights = {"loss_ce": weight_class, "loss_bbox": weight_bbox, "loss_giou": weight_giou}
         self.no_object_weight, self.alpha, self.gamma = no_object_weight, alpha, gamma
@@ -60,16 +72,23 @@ class SetCriterion(nn.Module):
         Returns:
             Scalars: loss_ce, loss_bbox, loss_giou of the last layer; with _0, _1, … of the earlier ones; with
             _enc of the two-stage encoder. Three figures tell early whether anything is learned: class_error,
-            per cent of matched queries with another class; matched_iou, mean IoU of the matched pairs;
-            cardinality_error, how many objects an image is found to have too many or too few (what the
-            original code logs).
+            per cent of matched queries with another class, where there are several; matched_iou, mean IoU of
+            the matched pairs; cardinality_error, how many objects an image is found to have too many or too
+            few (what the original code logs).
+
+        Raises:
+            InputError: the network's logits mean something else, or targets that cannot be: one message with
+                the image, the value and what to do.
         """
+        output.check_meaning(self.classification, "SetCriterion")
         with torch.autocast(output.logits.device.type, enabled=False):
             return self._losses(output, targets)
 
     def _losses(
         self, output: DetectorOutput, targets: Sequence[Target | Mapping[str, Any]]
     ) -> dict[str, Tensor]:
+        if len(targets) != len(output.logits):
+            raise InputError(f"{len(targets)} targets for {len(output.logits)} images; give one an image")
         padded = PaddedTargets.of(targets, output.logits.device)
         layers = [*output.auxiliary, (output.logits, output.boxes)]
         suffixes = [*(f"_{i}" for i in range(len(layers) - 1)), ""]
@@ -129,11 +148,13 @@ class SetCriterion(nn.Module):
             found = (logits.argmax(-1) != logits.shape[-1] - 1).sum(1)
         else:
             found = (logits.amax(-1) > 0).sum(1)  # a probability above one half
-        return {
-            "class_error": _class_error(logits, targets, match),
+        figures = {
             "matched_iou": _matched_iou(boxes, targets, match),
             "cardinality_error": (found - counts).abs().mean(),
         }
+        if logits.shape[-1] == 1:  # no class to be mistaken for
+            return figures
+        return {"class_error": _class_error(logits, targets, match), **figures}
 
     @staticmethod
     def _box_losses(

@@ -13,6 +13,7 @@ from torchvision.ops import box_convert
 
 from ..registry import MODELS
 from .giou import pairwise_generalized_iou
+from .target_check import check_targets
 from .targets import PaddedTargets
 
 _LARGE = 1e6  # stands for a cost that is not a number; far above any real one, and sums of it stay finite
@@ -35,14 +36,18 @@ class HungarianMatcher(nn.Module):
     """One-to-one assignment of least cost between queries and objects.
 
     Args:
-        classification: "softmax" (cost −probability) or "focal" (Deformable DETR's focal cost).
+        classification: what logits mean, as `network.classification` says: "softmax" (cost −probability) or
+            "focal" (Deformable DETR's focal cost). `criterion_for(network)` sets it and the weights.
         cost_class, cost_bbox, cost_giou: weights of class, L1 and GIoU cost.
         alpha, gamma: of the focal cost.
+
+    Raises:
+        ValueError: another classification, or nothing costs anything.
     """
 
     def __init__(
         self,
-        classification: str = "softmax",
+        classification: str,
         cost_class: float = 1.0,
         cost_bbox: float = 5.0,
         cost_giou: float = 2.0,
@@ -64,7 +69,8 @@ class HungarianMatcher(nn.Module):
     ) -> list[Matches]:
         """Match every layer and every image of a batch.
 
-        The costs of all layers travel to the host in one copy, the matches back in another.
+        The costs of all layers travel to the host in one copy, the matches back in another. The targets go
+        along and are checked there, so that this costs no further wait for the device.
 
         Args:
             predictions: (logits (N, B, Q, C), boxes (N, B, Q, 4) cxcywh) for N layers at a time; groups may
@@ -73,26 +79,29 @@ class HungarianMatcher(nn.Module):
 
         Returns:
             One Matches a layer, in the order of groups and layers.
+
+        Raises:
+            InputError: a label or a box that cannot be, see `check_targets`.
         """
         costs = [self.cost(*group, padded) for group, padded in zip(predictions, targets, strict=True)]
-        flat = torch.cat([cost.flatten() for cost in costs])
-        on_host = flat.cpu().numpy()
+        on_host = _on_host([*costs, *(padded.rows for padded in targets)])
         per_layer: list[np.ndarray] = []
-        start = 0
-        for cost, padded in zip(costs, targets, strict=True):
-            group = on_host[start : start + cost.numel()].reshape(cost.shape)
-            start += cost.numel()
-            per_layer += [_assign(layer, padded.counts) for layer in group]
+        for i, ((logits, _), padded) in enumerate(zip(predictions, targets, strict=True)):
+            num_classes = logits.shape[-1] - (self.classification == "softmax")
+            check_targets(on_host[len(costs) + i], padded.counts, padded.names, num_classes)
+            per_layer += [_assign(layer, padded.counts) for layer in on_host[i]]
         lengths = [pairs.shape[1] for pairs in per_layer]
-        pairs = torch.from_numpy(np.concatenate(per_layer, axis=1)).to(flat.device, non_blocking=True)
+        pairs = torch.from_numpy(np.concatenate(per_layer, axis=1)).to(costs[0].device, non_blocking=True)
         return [Matches(*chunk) for chunk in pairs.split(lengths, dim=1)]
 
     def cost(self, logits: Tensor, boxes: Tensor, targets: PaddedTargets) -> Tensor:
         """(N, B, Q, T) float32, finite whatever the predictions; T is the padded number of objects."""
         with torch.autocast(logits.device.type, enabled=False):
             logits, boxes = logits.float(), boxes.float()
-            layers, _, queries, _ = logits.shape
-            index = targets.labels[None, :, None, :].expand(layers, -1, queries, -1)
+            layers, _, queries, num_logits = logits.shape
+            # A label that is out of range is refused on the host, and must not end the process before.
+            labels = targets.labels.clamp(0, num_logits - 1)
+            index = labels[None, :, None, :].expand(layers, -1, queries, -1)
             if self.classification == "softmax":
                 class_cost = -logits.softmax(-1).gather(-1, index)
             else:
@@ -108,6 +117,14 @@ class HungarianMatcher(nn.Module):
         negative = (1 - self.alpha) * p**self.gamma * -(1 - p + 1e-8).log()
         positive = self.alpha * (1 - p) ** self.gamma * -(p + 1e-8).log()
         return positive - negative
+
+
+def _on_host(tensors: Sequence[Tensor]) -> list[np.ndarray]:
+    """float32 tensors of a device in one copy."""
+    flat = torch.cat([tensor.flatten() for tensor in tensors]).cpu().numpy()
+    ends = np.cumsum([tensor.numel() for tensor in tensors])
+    parts = np.split(flat, ends[:-1])
+    return [part.reshape(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)]
 
 
 def _assign(cost: np.ndarray, counts: Sequence[int]) -> np.ndarray:

@@ -34,9 +34,14 @@ class DeformableDETR(nn.Module):
         refine: each decoder layer refines the boxes of the one before, with heads of its own (A.4).
         two_stage: queries come from the encoder's proposals (A.4); needs `refine`.
 
+    Attributes:
+        classification: "focal", what the logits mean; criterion and postprocessor have to know.
+
     Raises:
         ValueError: two_stage without refine, or as many levels in the neck as not in the transformer.
     """
+
+    classification = "focal"
 
     def __init__(
         self,
@@ -125,7 +130,7 @@ class DeformableDETR(nn.Module):
         self.transformer.decode(
             target, query_position, reference, memory, shapes, valid_ratios, flat_mask, refine
         )
-        return DetectorOutput(*layers[-1], auxiliary=layers[:-1], encoder=encoder)
+        return DetectorOutput(*layers[-1], layers[:-1], encoder, self.classification)
 
     def _read_out(self, layer: int, state: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
         """(logits, boxes) of a decoder layer; boxes are offsets from the layer's reference."""

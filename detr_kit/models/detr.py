@@ -24,7 +24,12 @@ class DETR(nn.Module):
         transformer: see DetrTransformer.
         num_classes: classes without "no object".
         num_queries: objects that can be found in an image.
+
+    Attributes:
+        classification: "softmax", what the logits mean; criterion and postprocessor have to know.
     """
+
+    classification = "softmax"
 
     def __init__(
         self,
@@ -64,4 +69,4 @@ class DETR(nn.Module):
         logits = at_least_float32(self.class_head(stacked)).unbind(0)
         boxes = at_least_float32(self.box_head(stacked)).sigmoid().unbind(0)
         layers = list(zip(logits, boxes, strict=True))
-        return DetectorOutput(*layers[-1], auxiliary=layers[:-1])
+        return DetectorOutput(*layers[-1], auxiliary=layers[:-1], classification=self.classification)

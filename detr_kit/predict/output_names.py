@@ -7,9 +7,10 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from ..errors import InputError
-from ..sources import expand, is_single, is_video
+from ..sources import expand, is_live, is_single, is_video, is_video_name, path_of
 
 _WRITABLE = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
@@ -18,7 +19,8 @@ def plan_outputs(sources: Sequence[str | int], out: Path) -> dict[str | int | Pa
     """Each image or video behind the sources, and its output file.
 
     An image keeps its name; below a folder or a pattern it keeps its path from there; formats that Pillow
-    does not write get `.png` added. Videos become .mp4, a camera's has the time in its name.
+    does not write get `.png` added. Videos become .mp4, those of cameras and streams have the time in their
+    name.
 
     Raises:
         InputError: a folder or pattern without images, or a picture that would replace its source.
@@ -51,19 +53,25 @@ def _is_earlier_picture(item: str | int | Path, source: str | int, out: Path) ->
 
 def json_path(picture: Path) -> Path:
     """The JSON beside a picture, or the JSON lines beside a video."""
-    return picture.with_name(picture.name + (".jsonl" if is_video(picture) else ".json"))
+    return picture.with_name(picture.name + (".jsonl" if is_video_name(picture) else ".json"))
 
 
 def _name(item: str | int | Path, source: str | int) -> Path:
     if isinstance(item, int):
-        return Path(f"camera_{item}_{time.strftime('%Y%m%d_%H%M%S')}.mp4")
+        return Path(f"camera_{item}_{_now()}.mp4")
     if "://" in str(item):
-        name = Path(Path(str(item).split("?", 1)[0]).name)
+        name = Path(Path(path_of(str(item))).name or urlsplit(str(item)).hostname or "stream")
     else:
         name = _below(Path(item), str(source))
+    if is_live(item):  # never the same twice
+        return Path(f"{name.stem}_{_now()}.mp4")
     if is_video(item):
         return name.with_suffix(".mp4")
     return name if name.suffix.lower() in _WRITABLE else name.with_name(f"{name.name}.png")
+
+
+def _now() -> str:
+    return time.strftime("%Y%m%d_%H%M%S")
 
 
 def _below(path: Path, source: str) -> Path:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,44 +15,23 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ..detections import Detections
 from ..errors import InputError
-from ..predictor import Predictor
-from ..sources import VideoReader, VideoWriter, is_video
+from ..predictor import Predictor, check_numbers
+from ..sources import BrokenOff, VideoReader, VideoWriter, is_video
 from .output_names import json_path, plan_outputs
+from .record import Made, Record
+from .report import PredictReport
 from .window import Window, WindowClosed
 
-
-@dataclass
-class PredictReport:
-    """What became of the sources.
-
-    Attributes:
-        done: images and videos written.
-        skipped: those that were there already.
-        failed: the error of each that could not be read.
-        objects: how many of each class were found.
-    """
-
-    done: int = 0
-    skipped: int = 0
-    failed: list[str] = field(default_factory=list)
-    objects: Counter[str] = field(default_factory=Counter)
-
-    def __str__(self) -> str:
-        found = ", ".join(f"{count} {name}" for name, count in self.objects.most_common())
-        lines = [f"{self.done} done: {found or 'no object'}" if self.done else "0 done"]
-        if self.skipped:
-            lines.append(f"{self.skipped} were there already (--overwrite does them again)")
-        if self.failed:
-            lines.append(f"{len(self.failed)} could not be read:")
-        return "\n".join([*lines, *(f"  {error}" for error in self.failed)])
+Plan = dict[str | int | Path, Path]
 
 
 @dataclass
 class PredictRun:
     """Draws the detections of every source into a folder.
 
-    What is in the folder already is not done again, so that a run that was cut off goes on where it stopped:
-    every file is written under a hidden name and is whole as soon as it has its own.
+    What is in the folder already, made of the same source with the same weights and settings, is not done
+    again, so that a run that was cut off goes on where it stopped: every file is written under a hidden name
+    and is whole as soon as it has its own. What was made otherwise is made anew.
 
     Args:
         predictor: a Detector, or an exported model.
@@ -63,6 +41,9 @@ class PredictRun:
         show: open a window too; it ends the run when the user presses q.
         overwrite: do again what is there already.
         quiet: no progress bar.
+
+    Raises:
+        InputError: a number out of its range.
     """
 
     predictor: Predictor
@@ -73,6 +54,9 @@ class PredictRun:
     show: bool = False
     overwrite: bool = False
     quiet: bool = False
+
+    def __post_init__(self) -> None:
+        check_numbers(self.score_threshold, self.batch_size)
 
     def __call__(self, sources: Sequence[str | int]) -> PredictReport:
         """Predict.
@@ -85,51 +69,52 @@ class PredictRun:
 
         Raises:
             InputError: a folder or pattern without images, a place that cannot be written, no screen to show
-                a window on.
+                a window on. Nothing has been written then.
         """
-        plan = plan_outputs(sources, Path(self.out))
-        try:
-            Path(self.out).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"--out {self.out}: {error.strerror or error}") from error
-        self.report = PredictReport()
-        plan = self._without_others(plan)
-        todo = {item: path for item, path in plan.items() if self.overwrite or not self._is_done(path)}
-        self.report.skipped = len(plan) - len(todo)
+        out = Path(self.out)
+        plan = plan_outputs(sources, out)
+        _check_writable(out)
         self.window = Window() if self.show else None
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self.report, self.record = PredictReport(), Record(out)
+        self.settings = {**self.predictor.settings(), "score_threshold": self.score_threshold}
+        todo = self._to_do(plan)
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )
         self.progress = Progress(*columns, console=Console(stderr=True), disable=self.quiet)
         with self.progress, contextlib.suppress(WindowClosed):
-            self._predict_images({str(i): path for i, path in todo.items() if not is_video(i)})
-            for item, path in todo.items():
-                if is_video(item):
-                    self._predict_video(item, path)
+            videos = {item: path for item, path in todo.items() if is_video(item)}
+            self._predict_images({str(item): path for item, path in todo.items() if item not in videos})
+            for item, path in videos.items():
+                self._predict_video(item, path)
         return self.report
 
-    def _without_others(self, plan: dict[str | int | Path, Path]) -> dict[str | int | Path, Path]:
-        """Leave out, and report, sources whose name is taken by the picture of another source.
-
-        `.sources.json` in the folder keeps what each picture was made of.
-        """
-        record = Path(self.out) / ".sources.json"
-        made_of = json.loads(record.read_text()) if record.is_file() else {}
-        own = {}
+    def _to_do(self, plan: Plan) -> Plan:
+        """The sources without an output, and those whose output was made otherwise."""
+        todo: Plan = {}
+        self.why: dict[Path, str] = {}
         for item, path in plan.items():
-            name, source = path.relative_to(self.out).as_posix(), _identity(item)
-            former = made_of.get(name, source)
-            if former != source and self._is_done(path) and not self.overwrite:
-                self.report.failed.append(
-                    f"{item}: {path} is the picture of {former} already; choose another --out, or --overwrite"
-                )
+            if self.overwrite or not path.is_file():
+                todo[item] = path
                 continue
-            own[item], made_of[name] = path, source
-        partial = _partial(record)
-        partial.write_text(json.dumps(made_of, indent=1))
-        os.replace(partial, record)
-        return own
-
-    def _is_done(self, path: Path) -> bool:
-        return path.is_file() and (not self.write_json or json_path(path).is_file())
+            made, now = self.record.of(path), Made.of(item, self.settings)
+            if made is None:
+                what = "is there and was not made by predict, as far as is known"
+                self.report.failed.append(f"{item}: {path} {what}; choose another --out, or --overwrite")
+            elif made.source != now.source:
+                what = f"is the picture of {made.source} already"
+                self.report.failed.append(f"{item}: {path} {what}; choose another --out, or --overwrite")
+            elif differences := made.differences(now):
+                self.why[path] = ", ".join(differences)
+                todo[item] = path
+            elif self.write_json and not json_path(path).is_file():
+                todo[item] = path
+            else:
+                self.report.skipped += 1
+        return todo
 
     def _predict_images(self, images: dict[str, Path]) -> None:
         task = self.progress.add_task("images", total=len(images), visible=bool(images))
@@ -139,53 +124,87 @@ class PredictRun:
             self.progress.advance(task)
 
         for detections in self.predictor.stream(
-            images, self.score_threshold, batch_size=self.batch_size, on_error=failed
+            list(images), self.score_threshold, batch_size=self.batch_size, on_error=failed
         ):
             path = images[detections.path]
+            made = Made.of(detections.path, self.settings)
             path.parent.mkdir(parents=True, exist_ok=True)
             if self.write_json:  # first: the picture says that the image is done
                 partial = _partial(json_path(path))
-                partial.write_text(detections.to_json() + "\n")
+                partial.write_text(detections.to_json() + "\n", encoding="utf-8")
                 os.replace(partial, json_path(path))
             os.replace(detections.save(_partial(path)), path)
+            self._note(path, made)
             self._count(detections)
-            self.report.done += 1
             self.progress.advance(task)
             if self.window:
                 self.window.show(detections.plot(), wait=True)
 
     def _predict_video(self, source: str | int | Path, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        """A video as far as it can be read; what was written of one that broke off is kept."""
+        made = Made.of(source, self.settings)
         partial = _partial(json_path(path))
+        keep = False
         try:
             with VideoReader(source) as video, VideoWriter(path, video.fps, video.live) as writer:
-                task = self.progress.add_task(path.name, total=video.num_frames or None)
-                batch_size = 1 if video.live else self.batch_size
-                frames = self.predictor.stream(video, self.score_threshold, batch_size=batch_size)
-                with partial.open("w") as lines:
-                    for number, found in enumerate(frames):
-                        picture = found.plot()
-                        writer.write(np.asarray(picture))
-                        row = replace(found, path=str(source)).to_dict()
-                        lines.write(json.dumps({"frame": number, **row}) + "\n")
-                        self._count(found)
-                        self.progress.advance(task)
-                        if self.window:
-                            self.window.show(picture)
-            if self.write_json:
-                os.replace(partial, json_path(path))
-            self.report.done += 1
+                keep = video.live
+                if video.live:
+                    self.progress.print(f"{source}: until Ctrl-C; what was seen by then is kept")
+                broken = self._write_frames(source, video, writer, partial)
+            keep = True
+            self._note(path, made._replace(whole=broken is None))
+            if broken is not None:
+                self.report.failed.append(f"{broken}; {path} has what was read")
         except InputError as error:
             self.report.failed.append(str(error))
         finally:
-            partial.unlink(missing_ok=True)
+            if partial.is_file():
+                if self.write_json and keep:
+                    os.replace(partial, json_path(path))
+                partial.unlink(missing_ok=True)
+
+    def _write_frames(
+        self, source: str | int | Path, video: VideoReader, writer: VideoWriter, partial: Path
+    ) -> BrokenOff | None:
+        """All frames to the video and its JSON lines; how it broke off where it did."""
+        task = self.progress.add_task(writer.path.name, total=video.num_frames or None)
+        batch_size = 1 if video.live else self.batch_size
+        with contextlib.ExitStack() as stack:
+            lines = None
+            try:
+                for number, found in enumerate(
+                    self.predictor.stream(video, self.score_threshold, batch_size=batch_size)
+                ):
+                    picture = found.plot()
+                    writer.write(np.asarray(picture))
+                    lines = lines or stack.enter_context(partial.open("w", encoding="utf-8"))
+                    row = replace(found, path=str(source)).to_dict()
+                    lines.write(json.dumps({"frame": number, **row}) + "\n")
+                    self._count(found)
+                    self.progress.advance(task)
+                    if self.window:
+                        self.window.show(picture)
+            except BrokenOff as error:
+                return error
+        return None
+
+    def _note(self, path: Path, made: Made) -> None:
+        self.record.add(path, made)
+        self.report.done += 1
+        if path in self.why:
+            self.report.again[self.why[path]] += 1
 
     def _count(self, detections: Detections) -> None:
         self.report.objects.update(detections.class_names)
 
 
-def _identity(item: str | int | Path) -> str:
-    return str(item) if isinstance(item, int) or "://" in str(item) else str(Path(item).resolve())
+def _check_writable(out: Path) -> None:
+    """Whether a folder can be made there, without making it: a run that writes nothing leaves nothing."""
+    there = next(place for place in (out, *out.absolute().parents) if place.exists())
+    if not there.is_dir():
+        raise InputError(f"--out {out}: {there} is a file, not a folder")
+    if not os.access(there, os.W_OK):
+        raise InputError(f"--out {out}: nothing can be written to {there}")
 
 
 def _partial(path: Path) -> Path:

@@ -50,14 +50,13 @@ def create_app(
     async def detect(request: Request) -> Response:
         threshold = _number(request, "score_threshold", 0.3, 1.0)
         count = int(_number(request, "max_detections", 100, 1000))
-        async with service.admit():
-            try:
-                detections = await service.detect(request)
-            except (Problem, HTTPException):
-                raise
-            except Exception as error:
-                logger.exception("the detector failed")
-                raise Problem(500, "detector_failed", f"the detector failed: {error}") from error
+        try:
+            detections = await service.detect(request)
+        except (Problem, HTTPException):
+            raise
+        except Exception as error:
+            logger.exception("the detector failed")
+            raise Problem(500, "detector_failed", f"the detector failed: {error}") from error
         return JSONResponse(as_json(detections, threshold, count))
 
     async def model(request: Request) -> Response:
@@ -97,12 +96,14 @@ def create_app(
         Route("/metrics", metrics),
     ]
     known = {route.path for route in routes} | {"/explain"}
-    return Starlette(
+    app = Starlette(
         routes=routes + (page_routes(service) if page else []),
         middleware=[Middleware(MeasureRequests, metrics=service.metrics, paths=known)],
         exception_handlers=dict.fromkeys((Problem, HTTPException, Exception), answer_problem),
         lifespan=lifespan,
     )
+    app.state.connections = service.connections  # of the server that carries the app
+    return app
 
 
 def as_json(detections: Detections, score_threshold: float, max_detections: int) -> dict[str, Any]:

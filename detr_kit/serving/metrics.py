@@ -12,14 +12,9 @@ _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 
 class Metrics:
-    """Counters of one server, in a registry of their own.
+    """Counters of one server, in a registry of their own."""
 
-    Args:
-        in_house: gives the number of requests between first byte and answer.
-        waiting: gives the number of images that wait for the network.
-    """
-
-    def __init__(self, in_house: Callable[[], float], waiting: Callable[[], float]) -> None:
+    def __init__(self) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self.requests = Counter(
@@ -38,11 +33,26 @@ class Metrics:
         self.batch_seconds = Histogram(
             "detr_kit_batch_seconds", "one batch in the network", buckets=_SECONDS, registry=self.registry
         )
-        for name, text, function in (
-            ("detr_kit_requests_in_house", "requests between first byte and answer", in_house),
-            ("detr_kit_images_waiting", "images that wait for the network", waiting),
-        ):
-            Gauge(name, text, registry=self.registry).set_function(function)
+        self.uploads_ended = self._by_reason(
+            "detr_kit_uploads_ended",
+            "bodies not read to the end: slow, crowded (made room for another), refused (no room)",
+            ("slow", "crowded", "refused"),
+        )
+        self.connections_cut = self._by_reason(
+            "detr_kit_connections_cut",
+            "connections cut: slow, or crowded (made room for another)",
+            ("slow", "crowded"),
+        )
+
+    def show(self, name: str, text: str, function: Callable[[], float]) -> None:
+        """A gauge of what a function gives at the time."""
+        Gauge(f"detr_kit_{name}", text, registry=self.registry).set_function(function)
+
+    def _by_reason(self, name: str, text: str, reasons: Collection[str]) -> Counter:
+        counter = Counter(name, text, ("reason",), registry=self.registry)
+        for reason in reasons:  # so that each is there, at 0, before it happens
+            counter.labels(reason)
+        return counter
 
     def text(self) -> bytes:
         """All of it in Prometheus' text format."""

@@ -58,11 +58,10 @@ def page_routes(service: DetectionService) -> list[BaseRoute]:
             detector.explain(image, detection=int(number)).plot().save(file, "PNG")
             return file.getvalue()
 
-        async with service.admit():
-            try:
-                picture = await service.run_alone(request, draw)
-            except InputError as error:
-                raise Problem(400, "no_explanation", str(error)) from error
+        try:
+            picture = await service.run_alone(request, draw)
+        except InputError as error:
+            raise Problem(400, "no_explanation", str(error)) from error
         return Response(picture, media_type="image/png")
 
     routes: list[BaseRoute] = [

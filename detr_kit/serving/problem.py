@@ -24,6 +24,8 @@ class Problem(Exception):
     def response(self) -> JSONResponse:
         """The answer that its sender gets."""
         headers = {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
+        if self.status == 408:  # nobody waits for the rest
+            headers["Connection"] = "close"
         content = {"error": {"code": self.code, "message": self.message}}
         return JSONResponse(content, status_code=self.status, headers=headers)
 

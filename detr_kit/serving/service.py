@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
@@ -18,17 +17,19 @@ from starlette.requests import ClientDisconnect, Request
 from ..detections import Detections
 from ..predictor import Predictor
 from .batching import BatchingQueue
+from .connections import Connections
 from .limits import Limits
 from .metrics import Metrics
 from .problem import Problem
-from .upload import decode_upload, read_body
+from .upload import decode_upload
+from .uploads_in_progress import UploadsInProgress
 
 
 class DetectionService:
     """Takes requests in, within the limits, and hands their images to the detector in batches.
 
-    Requests are counted from the first byte of their body, so the queue, decoded images and bodies that are
-    still on their way have one common bound.
+    A request has a place from the last byte of its body to its answer, so bodies, decoded images and the
+    queue have one common bound. Bodies that are still on their way have their own (`UploadsInProgress`).
 
     Args:
         detector: runs in a thread of its own and nowhere else.
@@ -38,27 +39,13 @@ class DetectionService:
     def __init__(self, detector: Predictor, limits: Limits) -> None:
         self.detector, self.limits = detector, limits
         self.queue: BatchingQueue[np.ndarray] = BatchingQueue(self._detect, limits.max_batch, limits.max_wait)
-        self.metrics = Metrics(lambda: self.in_house, lambda: len(self.queue))
+        self.metrics = Metrics()
+        self.uploads = UploadsInProgress(limits, self.metrics.uploads_ended)
+        self.connections = Connections(limits, self.metrics.connections_cut)
         self.in_house = 0
+        self._show_gauges()
         self._seconds_per_image = 0.1
         self._decoders: anyio.CapacityLimiter | None = None
-
-    @asynccontextmanager
-    async def admit(self) -> AsyncIterator[None]:
-        """A place for one request, given back at the end.
-
-        Raises:
-            Problem: 429 where all are taken, with the time after which some should be free.
-        """
-        if self.in_house >= self.limits.queue_size:
-            wait = max(1, math.ceil(self.in_house * self._seconds_per_image / 2))
-            message = f"{self.in_house} requests are waiting already; try again in {wait} s"
-            raise Problem(429, "queue_full", message, retry_after=wait)
-        self.in_house += 1
-        try:
-            yield
-        finally:
-            self.in_house -= 1
 
     async def detect(self, request: Request) -> Detections:
         """All detections of the image in a request, whatever their score; errors are those of `_run`."""
@@ -80,18 +67,17 @@ class DetectionService:
         """Read, decode, queue and wait.
 
         Raises:
-            Problem: 408 where the body takes longer than the timeout, 504 where the rest does, 499 where the
-                client has left.
+            Problem: 429 where all places are taken, 504 where it takes longer than the timeout, 499 where the
+                client has left, and those of `UploadsInProgress.read`.
         """
         deadline = time.monotonic() + self.limits.timeout
+        self._check_for_a_place()  # before a body travels for nothing
         try:
-            with anyio.fail_after(self.limits.timeout):
-                data = await read_body(request, self.limits.max_bytes)
-        except TimeoutError as error:
-            message = f"the body was not here after {self.limits.timeout:g} s"
-            raise Problem(408, "slow_upload", message) from error
+            data = await self.uploads.read(request)
         except ClientDisconnect as error:
             raise _client_left() from error
+        self._check_for_a_place()
+        self.in_house += 1
         try:
             with anyio.fail_after(max(deadline - time.monotonic(), 0)):
                 image = await self._decode(data)
@@ -100,6 +86,23 @@ class DetectionService:
         except TimeoutError as error:
             message = f"no answer within {self.limits.timeout:g} s; send smaller images or fewer at a time"
             raise Problem(504, "timeout", message, retry_after=1) from error
+        finally:
+            self.in_house -= 1
+
+    def _check_for_a_place(self) -> None:
+        """Raises a 429 where all are taken, with the time after which some should be free."""
+        if self.in_house >= self.limits.queue_size:
+            wait = max(1, math.ceil(self.in_house * self._seconds_per_image / 2))
+            message = f"{self.in_house} requests are waiting already; try again in {wait} s"
+            raise Problem(429, "queue_full", message, retry_after=wait)
+
+    def _show_gauges(self) -> None:
+        show = self.metrics.show
+        show("requests_in_house", "requests between last byte and answer", lambda: self.in_house)
+        show("images_waiting", "images that wait for the network", lambda: len(self.queue))
+        show("uploads", "bodies on their way", lambda: len(self.uploads))
+        show("upload_bytes", "held by bodies on their way", lambda: self.uploads.num_bytes)
+        show("connections", "open connections", lambda: len(self.connections))
 
     async def _decode(self, data: bytes) -> np.ndarray:
         if self._decoders is None:  # made inside the event loop

@@ -1,11 +1,11 @@
-"""One image of any kind as RGB bytes: path, URL, encoded bytes, PIL image, array or tensor."""
+"""One image of any kind as RGB bytes: path, URL, encoded bytes, open file, PIL image, array or tensor."""
 
 from __future__ import annotations
 
-import urllib.error
-import urllib.request
+import inspect
+import os
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -13,18 +13,17 @@ from torch import Tensor
 
 from ..data.image_io import decode_image, pil_to_rgb, read_image
 from ..errors import InputError
+from .web import download, is_web
 
-Source = str | Path | bytes | Image.Image | np.ndarray | Tensor
-
-MAX_DOWNLOAD = 256 * 2**20
-"""Bytes of the largest image that is fetched from a URL."""
+Source = str | Path | bytes | BinaryIO | Image.Image | np.ndarray | Tensor
 
 
 def load_image(source: Any, *, bgr: bool = False, name: str = "image") -> np.ndarray:
     """Any source -> (H, W, 3) uint8 RGB, turned as its EXIF orientation says.
 
     Args:
-        source: path, http(s) URL, encoded bytes, PIL image, array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4),
+        source: path, http(s) URL, encoded bytes, open binary file or upload (anything with `read`; from its
+            beginning where it can be wound back), PIL image, array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4),
             tensor (1, H, W) or (3, H, W). Arrays and tensors are uint8, uint16, or floating point in [0, 1].
         bgr: arrays are BGR, as OpenCV has them.
         name: what the error message calls a source without a path.
@@ -34,12 +33,14 @@ def load_image(source: Any, *, bgr: bool = False, name: str = "image") -> np.nda
     """
     if isinstance(source, bytes | bytearray | memoryview):
         return decode_image(bytes(source), name, apply_orientation=True)
-    if isinstance(source, str | Path):
-        if str(source).startswith(("http://", "https://")):
-            return decode_image(_download(str(source)), str(source), apply_orientation=True)
+    if isinstance(source, str | os.PathLike):
+        if is_web(source):
+            return decode_image(download(str(source)), str(source), apply_orientation=True)
         if Path(source).is_dir():
             raise InputError(f"image {source}: a folder, where one image is wanted; name a file in it")
-        return read_image(source, apply_orientation=True)
+        return read_image(Path(source), apply_orientation=True)
+    if hasattr(source, "read"):
+        return decode_image(_bytes_of(source, name), name, apply_orientation=True)
     if isinstance(source, Image.Image):
         return _from_pil(source, name)
     if isinstance(source, Tensor):
@@ -49,7 +50,9 @@ def load_image(source: Any, *, bgr: bool = False, name: str = "image") -> np.nda
         source = (source.float() if source.is_floating_point() else source).numpy()
     if isinstance(source, np.ndarray):
         return _from_array(source, bgr, name)
-    raise InputError(f"{name}: a {type(source).__name__} is no path, bytes, PIL image, array or tensor")
+    raise InputError(
+        f"{name}: a {type(source).__name__} is no path, bytes, open file, PIL image, array or tensor"
+    )
 
 
 def _from_pil(image: Image.Image, name: str) -> np.ndarray:
@@ -84,12 +87,25 @@ def _from_array(array: np.ndarray, bgr: bool, name: str) -> np.ndarray:
     return np.ascontiguousarray(array[..., ::-1] if bgr else array)
 
 
-def _download(url: str) -> bytes:
+def _bytes_of(file: Any, name: str) -> bytes:
+    """All of an open file."""
     try:
-        with urllib.request.urlopen(url, timeout=30) as response:
-            data = response.read(MAX_DOWNLOAD + 1)
-    except (urllib.error.URLError, OSError, ValueError) as error:
-        raise InputError(f"image {url}: it cannot be fetched: {error}") from error
-    if len(data) > MAX_DOWNLOAD:
-        raise InputError(f"image {url}: more than {MAX_DOWNLOAD >> 20} MiB; fetch it and give the file")
-    return data
+        if not hasattr(file, "seekable") or file.seekable():
+            file.seek(0)  # whoever has just written it stands at its end
+    except (AttributeError, OSError, ValueError, TypeError):
+        pass  # it is read from where it stands
+    try:
+        data = file.read()
+    except (OSError, ValueError, TypeError) as error:  # closed, or it wants an argument
+        raise InputError(f"{name}: the file cannot be read: {error}") from error
+    if inspect.iscoroutine(data):
+        data.close()
+        raise InputError(
+            f"{name}: read() of this {type(file).__name__} is asynchronous; give await file.read()"
+        )
+    if not isinstance(data, bytes | bytearray | memoryview):
+        hint = '; open it with mode "rb"' if isinstance(data, str) else ""
+        raise InputError(
+            f"{name}: read() of this {type(file).__name__} gives a {type(data).__name__}, not bytes{hint}"
+        )
+    return bytes(data)

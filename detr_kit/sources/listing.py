@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Iterable, Iterator, Mapping, Set
 from pathlib import Path
 from typing import Any
 
@@ -12,36 +13,20 @@ from PIL import Image
 from torch import Tensor
 
 from ..errors import InputError
+from .kind import IMAGE_SUFFIXES, is_image_name, is_video_name
 
-IMAGE_SUFFIXES = (
-    ".avif", ".bmp", ".dib", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm",
-    ".ppm", ".tif", ".tiff", ".webp",
-)  # fmt: skip
-VIDEO_SUFFIXES = (
-    ".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".ts", ".webm", ".wmv",
-)  # fmt: skip
-
-
-def is_image_name(name: str | Path) -> bool:
-    """Whether a file's ending is one of an image."""
-    return Path(name).suffix.lower() in IMAGE_SUFFIXES
-
-
-def is_video(source: Any) -> bool:
-    """Whether a source is a camera's number, a stream's address, or a file with the ending of a video."""
-    if isinstance(source, int):
-        return True
-    if not isinstance(source, str | Path):
-        return False
-    address = str(source)
-    return address.startswith(("rtsp://", "rtmp://")) or Path(address).suffix.lower() in VIDEO_SUFFIXES
+_ACCEPTED = (
+    "a path, an address, encoded bytes, an open file, a PIL image, an array or a tensor, or a list or "
+    "iterator of those"
+)
 
 
 def is_single(source: Any) -> bool:
     """Whether a source is one image rather than several; a folder and a pattern are several."""
-    if isinstance(source, str | Path):
+    if isinstance(source, str | os.PathLike):
         return not (Path(source).is_dir() or _is_pattern(source))
-    return isinstance(source, bytes | bytearray | memoryview | Image.Image | np.ndarray | Tensor | int)
+    single = bytes | bytearray | memoryview | Image.Image | np.ndarray | Tensor | int
+    return isinstance(source, single) or hasattr(source, "read")
 
 
 def expand(source: Any) -> Iterator[Any]:
@@ -52,30 +37,39 @@ def expand(source: Any) -> Iterator[Any]:
             directly in it; a pattern may use `**` for folders below.
 
     Raises:
-        InputError: a folder without images, or a pattern without a match.
+        InputError: a folder without images, a pattern without a match, or something that is no source: also
+            a dict and a set, whose order says nothing.
     """
+    if isinstance(source, bool) or source is None:
+        raise InputError(f"source: {source} is no image; give {_ACCEPTED}")
     if is_single(source):
         yield source
-    elif isinstance(source, str | Path):
+    elif isinstance(source, str | os.PathLike):
         yield from _files_of(source)
+    elif isinstance(source, Mapping):
+        raise InputError(
+            f"source: a {type(source).__name__} is no list of images; give list(source.values())"
+        )
+    elif isinstance(source, Set):
+        raise InputError(f"source: a {type(source).__name__} has no order; give a list of its images")
     elif isinstance(source, Iterable):
         for part in source:
             yield from expand(part)
     else:
-        raise InputError(f"source: a {type(source).__name__} is no image and no list of images")
+        raise InputError(f"source: a {type(source).__name__} is no image; give {_ACCEPTED}")
 
 
-def _files_of(source: str | Path) -> list[Path]:
+def _files_of(source: str | os.PathLike[str]) -> list[Path]:
     if Path(source).is_dir():
         found = [path for path in Path(source).iterdir() if not path.name.startswith(".")]
     else:
         found = [Path(path) for path in glob.glob(str(source), recursive=True)]
-    files = sorted(path for path in found if path.is_file() and (is_image_name(path) or is_video(path)))
+    files = sorted(path for path in found if path.is_file() and (is_image_name(path) or is_video_name(path)))
     if not files:
         raise InputError(f"{source}: no image there; files must end in one of {', '.join(IMAGE_SUFFIXES)}")
     return files
 
 
-def _is_pattern(source: str | Path) -> bool:
+def _is_pattern(source: str | os.PathLike[str]) -> bool:
     """A path with `*`, `?` or `[` that is no file's own name; a URL's `?` asks for nothing here."""
     return "://" not in str(source) and glob.has_magic(str(source)) and not Path(source).exists()

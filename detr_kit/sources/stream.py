@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import InputError
 from .image import load_image
-from .listing import expand, is_video
+from .kind import is_video
+from .listing import expand
 from .video import VideoReader
 
 OnError = Callable[[str, InputError], None]
@@ -35,7 +36,7 @@ def iterate_images(
         InputError: a source that cannot be read, unless `on_error` is there to hear of it.
     """
     for index, item in enumerate(expand(source)):
-        path = str(item) if isinstance(item, str | Path) else ""
+        path = os.fspath(item) if isinstance(item, str | os.PathLike) else ""
         name = path or f"source[{index}]"
         try:
             if is_video(item):

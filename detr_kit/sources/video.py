@@ -12,12 +12,21 @@ import numpy as np
 
 from ..errors import InputError
 
+OPEN_TIMEOUT, READ_TIMEOUT = 30_000, 30_000
+"""Milliseconds that an address may take to answer, and that it may be silent then."""
+# Files state how many frames they have, some as an estimate: what is missing has to be more than that errs.
+_FRAMES_ASTRAY, _SHARE_ASTRAY = 2, 0.05
+
+
+class BrokenOff(InputError):
+    """A video ended long before its stated end; all frames up to there were given."""
+
 
 class VideoReader:
     """The frames of a video file, stream or camera; a context manager that closes it.
 
     Args:
-        source: a path, an rtsp:// address, or a camera's number.
+        source: a path, an rtsp:// or http:// address, or a camera's number.
 
     Attributes:
         fps: frames a second, 25 where the source does not say.
@@ -26,13 +35,15 @@ class VideoReader:
 
     Raises:
         InputError: no such file, or OpenCV cannot open it; on iteration, no frame can be decoded.
+        BrokenOff: on iteration, after the last frame, where many more were stated.
     """
 
     def __init__(self, source: str | Path | int) -> None:
-        self.source, self.live = source, isinstance(source, int) or "://" in str(source)
-        if not self.live and not Path(str(source)).is_file():
+        self.source = source
+        is_address = "://" in str(source)
+        if not isinstance(source, int) and not is_address and not Path(str(source)).is_file():
             raise InputError(f"video {source}: no such file")
-        self._capture = cv2.VideoCapture(source if isinstance(source, int) else str(source))
+        self._capture = _open_capture(source, is_address)
         if not self._capture.isOpened():
             what = f"camera {source}" if isinstance(source, int) else f"video {source}"
             raise InputError(f"{what}: OpenCV cannot open it; is it there, and in a format it reads?")
@@ -40,6 +51,7 @@ class VideoReader:
         self.fps = fps if 0 < fps < 1000 else 25.0
         count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
         self.num_frames = int(count) if 0 < count < 1e9 else 0
+        self.live = isinstance(source, int) or (is_address and not self.num_frames)
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """(H, W, 3) uint8 RGB frames until the end."""
@@ -52,12 +64,26 @@ class VideoReader:
             yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
         if not read:
             raise InputError(f"video {self.source}: no frame of it can be decoded")
+        if self.num_frames - read > max(_FRAMES_ASTRAY, _SHARE_ASTRAY * self.num_frames):
+            raise BrokenOff(
+                f"video {self.source}: {read} of {self.num_frames} frames could be read; it is cut off or "
+                "damaged there"
+            )
 
     def __enter__(self) -> VideoReader:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._capture.release()
+
+
+def _open_capture(source: str | Path | int, is_address: bool) -> cv2.VideoCapture:
+    if isinstance(source, int):
+        return cv2.VideoCapture(source)
+    if not is_address:
+        return cv2.VideoCapture(str(source))
+    limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, OPEN_TIMEOUT, cv2.CAP_PROP_READ_TIMEOUT_MSEC, READ_TIMEOUT]
+    return cv2.VideoCapture(str(source), cv2.CAP_FFMPEG, limits)
 
 
 class VideoWriter:

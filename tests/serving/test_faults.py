@@ -145,8 +145,9 @@ def test_a_client_that_leaves_holds_no_place():
     with slow_server(queue_size=1) as (client, _, output):
         with socket.create_connection((client.base_url.host, client.base_url.port), timeout=10) as leaving:
             leaving.sendall(b"POST /detect HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nstart")
-            wait_for(lambda: metric(client, IN_HOUSE) == 1)
-        wait_for(lambda: metric(client, IN_HOUSE) == 0, seconds=5)
+            wait_for(lambda: metric(client, "detr_kit_uploads") == 1)
+            assert metric(client, IN_HOUSE) == 0
+        wait_for(lambda: metric(client, "detr_kit_uploads") == 0, seconds=5)
         assert metric(client, 'detr_kit_requests_total{path="/detect",status="499"}') == 1
         assert "Traceback" not in output.read_text()
 

@@ -2,6 +2,18 @@
 
 from .find import find_data
 from .holdout import hold_out
+from .look_alikes import LookAlikes, find_look_alikes, look_alikes_of
 from .split import SPLITS, Content, DataSource, Problem, Split
 
-__all__ = ["SPLITS", "Content", "DataSource", "Problem", "Split", "find_data", "hold_out"]
+__all__ = [
+    "SPLITS",
+    "Content",
+    "DataSource",
+    "LookAlikes",
+    "Problem",
+    "Split",
+    "find_data",
+    "find_look_alikes",
+    "hold_out",
+    "look_alikes_of",
+]

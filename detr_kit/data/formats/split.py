@@ -51,11 +51,13 @@ class Content:
             split's image folder. Annotations of other formats say under "origin" where they were read.
         problems: what could not be read.
         notes: what a reader had to decide, for people.
+        warnings: what is there and was left out, or is named and not there.
     """
 
     data: dict[str, Any]
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     def refuse_problems(self, file: str | Path = "") -> dict[str, Any]:
         """The data as COCO's format has it, without the annotations that cannot be used; a note tells of them.
@@ -115,5 +117,12 @@ class DataSource:
 
 
 def split_name(text: str) -> str | None:
-    """One of SPLITS, as a word of a file or folder name begins with it, else None ("latest" is no test)."""
-    return next((name for name in SPLITS if re.search(f"(?<![a-z]){name}", text.lower())), None)
+    """One of SPLITS, as the first word of a file or folder name that means one, else None ("latest" is no test)."""
+    found = _WORD.search(text.lower())
+    return _MEANING[found[1]] if found else None
+
+
+_MEANING = {"train": "train", "val": "val", "eval": "val", "dev": "val", "test": "test"}
+_ENDINGS = "ing|id|idation|idate|uation|uate|val|dev|sets?|data|split|images?|imgs?|labels?|annotations?"
+# A word begins after anything but a letter and ends before it: valid_2, instances_train2017, test-images.
+_WORD = re.compile(rf"(?<![a-z])({'|'.join(_MEANING)})(?:{_ENDINGS})?(?![a-z])")

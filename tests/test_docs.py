@@ -1,0 +1,58 @@
+"""What the pages show runs as it stands."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from detr_kit.cli import main
+from detr_kit.config import read_config
+from detr_kit.models import DeformableDETR
+
+from .markdown import python_blocks, run_page
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def test_the_loop_in_plain_pytorch_trains_and_is_short(tmp_path, capsys):
+    loop = python_blocks(DOCS / "plain_pytorch.md")[0]
+    assert len(loop.splitlines()) <= 40
+    names = run_page(DOCS / "plain_pytorch.md", tmp_path)
+    printed = capsys.readouterr().out.splitlines()
+    assert [line[0] for line in printed[:2]] == ["0", "1"]
+    assert "circle" in printed[2]
+    assert len(names["detections"][0].boxes) == 30
+    assert list(names["detector"].class_names) == ["square"]
+
+
+def test_own_parts_train_test_and_predict(shapes, tmp_path):
+    run_page(DOCS / "own_parts.md", tmp_path)
+    options = [f"data_root={shapes}", "train_dataloader.batch_size=4", "train_cfg.max_epochs=1"]
+    assert main(["train", "my_set.py", "--cfg-options", *options, "train_cfg.val_interval=1"]) == 0
+    run = tmp_path / "work_dirs" / "my_set"
+    assert "AP50 0." in next(run.glob("*/*.log")).read_text()
+    checkpoint = str(run / "epoch_1.pth")
+    assert main(["test", "my_set.py", checkpoint, "--cfg-options", f"data_root={shapes}"]) == 0
+    assert main(["predict", str(shapes / "val"), "--model", "my_set.py", "--checkpoint", checkpoint]) == 0
+
+
+def test_training_from_python(tmp_path, capsys):
+    names = run_page(DOCS / "training_from_python.md", tmp_path)
+    assert 0 <= names["figures"]["coco/AP"] <= names["figures"]["coco/AP50"] <= 1
+    assert isinstance(names["network"], DeformableDETR)
+    assert isinstance(json.loads((tmp_path / "detections.json").read_text()), list)
+    assert (tmp_path / "runs" / "second" / "epoch_1.pth").is_file()
+
+
+def test_the_readmes_own_config_is_read_from_any_folder(tmp_path):
+    block = next(b for b in python_blocks(ROOT / "README.md") if b.startswith("# my_set.py"))
+    (tmp_path / "my_set.py").write_text(block)
+    config = read_config(tmp_path / "my_set.py")
+    assert config.model.network.num_classes == 3
+    assert config.model.network.type == "DeformableDETR"
