@@ -11,7 +11,7 @@ from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from .annotation_table import AnnotationTable
+from ..data.annotation_table import AnnotationTable
 from .finding import ERROR, NOTE, VERDICTS, WARNING, Finding
 from .statistics import SIZE_EDGES, Statistics
 
