@@ -40,11 +40,13 @@ class Report:
         splits: one after the other.
         between: findings that concern several splits.
         num_queries: of the network that the set was held against, None for none.
+        name: of the set.
     """
 
     splits: list[SplitReport]
     between: list[Finding]
     num_queries: int | None = None
+    name: str = ""
 
     def findings(self) -> Iterator[tuple[str, Finding]]:
         """(split, or "" between splits; finding), the worst first."""
