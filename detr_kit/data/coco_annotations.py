@@ -157,7 +157,9 @@ def read_coco_json(path: str | Path) -> dict[str, Any]:
     except OSError as error:
         raise InputError(f"annotations {path}: {error.strerror or error}") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"annotations {path}: not valid JSON: {error}; export or download it again") from error
+        raise InputError(
+            f"annotations {path}: not valid JSON: {error}; export or download it again"
+        ) from error
     finally:
         if collecting:
             gc.enable()
