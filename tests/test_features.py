@@ -156,7 +156,7 @@ def test_the_learning_rate_is_scaled_by_the_pictures_of_a_step(shapes, tmp_path)
 
 def test_scaling_needs_the_recipes_batch_size(shapes, tmp_path):
     config = prepare_config(TINY, work_dir=tmp_path, options={"data_root": str(shapes)})
-    del config["auto_scale_lr"]
+    config.pop("auto_scale_lr")
     with pytest.raises(InputError, match="does not say for which batch size"):
         train(config, work_dir=tmp_path, auto_scale_lr=True)
 

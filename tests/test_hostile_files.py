@@ -77,7 +77,9 @@ def test_a_file_name_is_no_code_in_the_written_config(sets, tmp_path, capsys):
 def test_a_refused_set_leaves_the_former_runs_data_alone(sets, tmp_path):
     write_fine_tune_config(sets / "voc", str(TINY), work_dir=tmp_path)
     before = (tmp_path / "data" / "train.json").read_text()
-    with pytest.raises(InputError, match="another config"):
+    with (tmp_path / "config.py").open("a") as config:
+        config.write("# my own line\n")
+    with pytest.raises(InputError, match="another config|edited"):
         write_fine_tune_config(sets / "yolo", str(TINY), work_dir=tmp_path)
     assert (tmp_path / "data" / "train.json").read_text() == before
 

@@ -194,6 +194,13 @@ def test_freezing_a_backbone_that_cannot_be_frozen_is_one_message(own_run):
         Features(freeze_backbone=True).apply(read_config(own_run[0]))
 
 
+@pytest.mark.usefixtures("another_process")
+def test_own_parts_without_their_import_are_told_how(tmp_path, capsys):
+    (tmp_path / "my_set.py").write_text(CONFIG.replace("custom_imports", "_no_imports"))
+    assert main(["train", str(tmp_path / "my_set.py"), "--work-dir", str(tmp_path)]) == 2
+    assert "custom_imports = dict(imports=" in capsys.readouterr().err
+
+
 @MODELS.register_module()
 class BackboneWithWeights(torch.nn.Module):
     def __init__(self, weights="DEFAULT"):

@@ -174,7 +174,8 @@ def test_no_process_leaves_before_the_last_checkpoint_is_written(slow_to_save):
     best = "best_coco_AP_epoch_1.pth"
     for rank in (0, 1):
         left = json.loads((slow_to_save / f"left_{rank}.json").read_text())
-        assert left == {"files": [best, "epoch_1.pth"], "has_group": False, "threads": []}
+        files = ["best.pth", best, "epoch_1.pth", "last.pth"]
+        assert left == {"files": files, "has_group": False, "threads": []}
     last = torch.load(slow_to_save / "epoch_1.pth", weights_only=True)
     assert last["message_hub"]["runtime_info"]["best_ckpt"].endswith(best)  # written once more after it
 

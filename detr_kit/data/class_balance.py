@@ -8,7 +8,7 @@ import numpy as np
 
 
 def repeat_factors(dataset: Any, threshold: float) -> np.ndarray:
-    """Repeat factors of LVIS (Gupta et al. 2019, appendix): max(1, sqrt(threshold / share of the rarest class)).
+    """Repeat factors of LVIS (Gupta et al. 2019, appendix): max(1, sqrt(threshold / share of the rarest)).
 
     Args:
         dataset: has a length and `labels_of_image(index)`, the labels of an image's objects.

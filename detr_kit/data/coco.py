@@ -28,7 +28,6 @@ from .image_io import read_image
 from .sampler import Draw
 from .seeding import seeded
 
-
 _MAX_UNREADABLE = 20  # one after the other: then it is the folder or the disk, not an image
 
 

@@ -1,7 +1,8 @@
 """Random numbers that depend on where a run stands and on nothing that happened before.
 
-A run seeds from (seed, iteration) and (seed, epoch, position), not from the state of a generator. So a run that
-was interrupted goes on exactly where it was, and neither the number of workers nor a restarted one changes it.
+A run seeds from (seed, iteration) and (seed, epoch, position), not from the state of a generator. So a run
+that was interrupted goes on exactly where it was, and neither the number of workers nor a restarted one
+changes it.
 """
 
 from __future__ import annotations

@@ -137,4 +137,5 @@ def _fits(pattern: str, name: str) -> bool:
 def _close(kind: str, registry: Registry) -> str:
     known = {*registry.module_dict, *(registry.parent.module_dict if registry.parent else ())}
     close = difflib.get_close_matches(kind, known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    own = 'one of your own is registered by a module that custom_imports = dict(imports=["…"]) names'
+    return f"; did you mean {close[0]!r}?" if close else f"; {own}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ from .kept_features import KeptFeaturesHook, features_of_run
 from .prepare import check_paths, prepare_config
 from .process_group import process_group
 from .trainable_detector import unwrap
+
+_RUNS = itertools.count(1)  # of this process
 
 
 def train(
@@ -154,9 +157,11 @@ def _running(config: Config) -> Iterator[Runner]:
 
 
 def _build_runner(config: Config) -> Runner:
-    # mmengine keeps the scope and logger of the first run of a process; a second run starts its own.
+    # mmengine keeps the scope and logger of the first run of a process; a second run starts its own. It tells
+    # loggers apart by name and second, and two runs may begin within one.
     init_default_scope("detr_kit")
-    config.experiment_name = config.get("experiment_name") or Path(config.work_dir).name
+    name, number = config.get("experiment_name") or Path(config.work_dir).name, next(_RUNS)
+    config.experiment_name = f"{name}_{number}" if number > 1 else name
     logging.getLogger("matplotlib").setLevel(logging.WARNING)
     try:
         return RUNNERS.get(config.get("runner_type", "DetectionRunner")).from_cfg(config)

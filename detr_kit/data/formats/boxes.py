@@ -1,4 +1,4 @@
-"""Boxes of the formats, as COCO has them: x, y, width, height in pixels, measured from the picture's corner."""
+"""Boxes of the formats, as COCO has them: x, y, width, height in pixels, from the picture's corner."""
 
 from __future__ import annotations
 
