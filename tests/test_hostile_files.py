@@ -79,7 +79,7 @@ def test_a_refused_set_leaves_the_former_runs_data_alone(sets, tmp_path):
     before = (tmp_path / "data" / "train.json").read_text()
     with (tmp_path / "config.py").open("a") as config:
         config.write("# my own line\n")
-    with pytest.raises(InputError, match="another config|edited"):
+    with pytest.raises(InputError, match="another config"):
         write_fine_tune_config(sets / "yolo", str(TINY), work_dir=tmp_path)
     assert (tmp_path / "data" / "train.json").read_text() == before
 

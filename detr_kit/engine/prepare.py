@@ -114,5 +114,5 @@ def _adapt_to_machine(config: Config) -> None:
     if find_spec("tensorboard") is None:
         return
     backends = config.visualizer.setdefault("vis_backends", [])
-    if not any(backend.type == "TensorboardVisBackend" for backend in backends):
+    if not any(backend["type"] == "TensorboardVisBackend" for backend in backends):
         backends.append(dict(type="TensorboardVisBackend"))
