@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
@@ -85,7 +85,6 @@ def _coco_boxes(path):
 
 @pytest.mark.parametrize("kind", DEFECTS)
 def test_what_check_calls_sound_is_read_whole_and_nothing_ends_in_a_traceback(kind):
-    names = sorted({defect.__name__ for defect in DEFECTS[kind]})
     seen = {"trees": 0, "sound": 0}
 
     @FUZZ
@@ -97,6 +96,7 @@ def test_what_check_calls_sound_is_read_whole_and_nothing_ends_in_a_traceback(ki
             folder.mkdir()
             write_set(folder, kind, rng)
             for index in chosen:
+                note(DEFECTS[kind][index].__name__)
                 DEFECTS[kind][index](folder, rng)
             seen["trees"] += 1
             try:
@@ -105,13 +105,13 @@ def test_what_check_calls_sound_is_read_whole_and_nothing_ends_in_a_traceback(ki
                 return
             if report.exit_code:
                 return
+            if not {"train", "all"} & {split.name for split in report.splits}:
+                return  # to be measured on, not to be trained on
             seen["sound"] += 1
             read, told = boxes_that_training_reads(folder, Path(name) / "run")
             lost = boxes_written(folder, kind) - read
             said = told or [found for _, found in report.findings() if found.verdict == WARNING]
-            defects = [DEFECTS[kind][index].__name__ for index in chosen]
-            assert lost <= 0 or said, f"{lost} boxes lost without a word: {defects}"
+            assert lost <= 0 or said, f"{lost} boxes lost without a word"
 
     run()
-    assert names
     assert seen["sound"] > seen["trees"] // 10, seen
