@@ -163,8 +163,11 @@ class TestNames:
         with pytest.raises(InputError, match=r"file_name 'a\.JPG': it may mean A\.jpg or a\.jpg"):
             find_data(root).splits["all"].read().refuse_problems()
 
-    def test_pictures_of_another_set_beside_are_not_taken(self, tmp_path):
+    @pytest.mark.parametrize("parent", ["sets", "my_annotations"])
+    def test_pictures_of_another_set_beside_are_not_taken(self, tmp_path, parent):
+        tmp_path = tmp_path / parent
         write_pictures(tmp_path / "other" / "pictures", ["a.jpg"])
+        write_pictures(tmp_path / "elsewhere", ["a.jpg"])
         write_json(tmp_path / "mine" / "train.json", ["a.jpg"])
         with pytest.raises(InputError, match=r"its pictures \(first \['a\.jpg'\]\) are in none of"):
             find_data(tmp_path / "mine")

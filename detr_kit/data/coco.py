@@ -231,7 +231,7 @@ class CocoDataset(Dataset):
             f"{wanted[1]} × {wanted[0]} (width × height): the boxes are of another picture, correct the file"
         )
 
-    def _path(self, row: int) -> Path:
+    def _path(self, row: int | np.integer) -> Path:
         name = str(self.annotations.file_names[row])
         return self.folder / self._loose_names.get(name, name)
 

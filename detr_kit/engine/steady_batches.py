@@ -81,7 +81,7 @@ class SteadyBatches:
                 self._dataloader._iterator = None  # the workers that are left belong to the broken one
 
     def _open(self, done: int) -> Iterator[Any]:
-        batch_sampler = self._dataloader.batch_sampler
+        batch_sampler: Any = self._dataloader.batch_sampler
         if hasattr(batch_sampler, "skip"):
             batch_sampler.skip = done
         loaded = iter(self._dataloader)

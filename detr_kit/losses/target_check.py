@@ -28,7 +28,7 @@ def check_targets(rows: np.ndarray, counts: Sequence[int], names: Sequence[str],
     labels, boxes = rows[..., 0], rows[..., 1:]
     known: np.ndarray = (labels >= 0) & (labels < num_classes)
     # False for what is not a number.
-    inside: np.ndarray = ((boxes >= -_SLACK) & (boxes <= 1 + _SLACK)).all(-1)
+    inside = np.all((boxes >= -_SLACK) & (boxes <= 1 + _SLACK), axis=-1)
     fine = known & inside & (boxes[..., 2:] > 0).all(-1)
     fine |= np.arange(rows.shape[1]) >= np.array(counts)[:, None]
     if fine.all():

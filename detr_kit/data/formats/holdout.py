@@ -41,8 +41,8 @@ def hold_out(
 def _draw(groups: Sequence[int], count: int, generator: np.random.Generator) -> list[int]:
     """Whole groups of `count` images together, or fewer where the next would be too many."""
     members: dict[int, list[int]] = defaultdict(list)
-    for index, group in enumerate(groups):
-        members[group].append(index)
+    for index, number in enumerate(groups):
+        members[number].append(index)
     drawn: list[int] = []
     for index in generator.permutation(len(groups)):
         group = members.pop(groups[index], [])

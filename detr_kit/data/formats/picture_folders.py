@@ -31,7 +31,7 @@ def picture_folders(here: Path, split: str = "") -> list[list[Path]]:
     if not is_of_annotations(here):
         beside = [f for f in beside if _names(f, here.parent)[0] in (*_USUAL, split.lower())]
     places = [(here, within), (here.parent, [*beside, here.parent])]
-    if is_of_annotations(here.parent):
+    if split_name(here.name) and is_of_annotations(here.parent):
         places.append((here.parent.parent, list(_two_deep(here.parent.parent))))
     groups = []
     for base, folders in places:
