@@ -15,7 +15,7 @@ from ..data.image_io import read_image
 from ..errors import InputError
 from ..visualization import draw_boxes
 from .finding import Example, Finding
-from .report import Report, SplitReport, size_rows
+from .report import Report, SplitReport, class_rows, left_out, size_rows
 
 _SIDE = 520  # pixels of a picture's longer side in the report
 _MAX_BOXES = 200
@@ -40,7 +40,7 @@ def write_html(report: Report, path: str | Path) -> None:
     Raises:
         InputError: the place cannot be written.
     """
-    title = f"detr-kit check: {report.summary()}"
+    title = f"detr-kit check: {report.title()}"
     parts = [f"<!doctype html><html lang=en><meta charset=utf-8><title>{escape(title)}</title>"]
     parts += [f"<style>{_STYLE}</style><h1>{escape(title)}</h1>"]
     splits = {split.name: split for split in report.splits}
@@ -122,9 +122,11 @@ def _numbers(split: SplitReport) -> str:
     objects = numbers.objects_per_image
     most = max((row[2] for row in numbers.classes), default=0)
     classes = "".join(
-        f"<tr><td>{escape(str(number))}<td class=l>{escape(name)}"
-        f"<td>{boxes}<td>{images}<td class=l>{_bar(boxes, most)}"
-        for number, name, boxes, images in numbers.classes
+        f"<tr><td><td class=l>… {left_out(numbers)} more"
+        if row is None
+        else f"<tr><td>{escape(str(row[0]))}<td class=l>{escape(row[1])}"
+        f"<td>{row[2]}<td>{row[3]}<td class=l>{_bar(row[2], most)}"
+        for row in class_rows(numbers)
     )
     sizes = "".join(
         f"<tr><td>{label}<td>{count}<td class=l>{_bar(count, max(numbers.box_sizes))}"

@@ -17,6 +17,8 @@ from .statistics import SIZE_EDGES, Statistics
 
 COLOURS = {ERROR: "red", WARNING: "yellow", NOTE: "cyan"}
 _BAR = 30
+_SHOWN = 10  # classes, the most frequent and the rarest
+ClassRow = tuple[int, str, int, int]
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ class Report:
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
         return {
+            "name": self.name,
             "summary": {verdict: self.count(verdict) for verdict in VERDICTS},
             "num_queries": self.num_queries,
             "findings": [{"split": split, **finding.to_dict()} for split, finding in self.findings()],
@@ -85,29 +88,42 @@ class Report:
         }
 
     def print(self, console: Console) -> None:
-        """For people: the numbers of each split, then the findings, the worst last, where eyes end up."""
+        """For people: the findings, the worst first, then the numbers of each split, then the outcome.
+
+        The HTML report has the same order.
+        """
+        for split_name, found in self.findings():
+            console.print(_finding(split_name, found))
         for split in self.splits:
             console.print(_numbers(split))
-        for split_name, found in reversed(list(self.findings())):
-            console.print(_finding(split_name, found))
-        console.print(f"[bold]{self.summary()}[/]")
+        console.print(f"\n[bold]{escape(self.title())}[/]")
+
+    def title(self) -> str:
+        """The set and the outcome."""
+        return f"{self.name}: {self.summary()}" if self.name else self.summary()
 
 
 def _numbers(split: SplitReport) -> RenderableType:
     numbers = split.statistics
     objects = numbers.objects_per_image
-    read = f"{split.num_read} of them read" if split.num_read else "not read"
+    read = "not read" if not split.num_read else f"{split.num_read} of them read"
+    read = "all read" if split.num_read == numbers.num_images > 0 else read
     crowd = f" ({numbers.num_crowd} crowd regions)" if numbers.num_crowd else ""
     head = (
         f"\n[bold]{split.name}[/] {escape(split.source)}\n"
-        f"{numbers.num_images} pictures, {read}; {numbers.num_boxes} boxes{crowd}; objects per picture: "
+        f"{plural(numbers.num_images, 'picture')}, {read}; {plural(numbers.num_boxes, 'box', 'boxes')}{crowd}; "
+        "objects per picture: "
         f"{objects['min']:g} … {objects['max']:g}, median {objects['median']:g}, mean {objects['mean']:.1f}"
     )
     classes = Table(box=None, pad_edge=False)
     for column in ("id", "class", "boxes", "pictures", ""):
         classes.add_column(column, justify="left" if column in ("class", "") else "right")
     most = max((row[2] for row in numbers.classes), default=0)
-    for number, name, boxes, images in numbers.classes[:100]:
+    for row in class_rows(numbers):
+        if row is None:
+            classes.add_row("", f"… {left_out(numbers)} more", "", "", "")
+            continue
+        number, name, boxes, images = row
         classes.add_row(escape(str(number)), escape(name), str(boxes), str(images), bar(boxes, most))
     sizes = Table(box=None, pad_edge=False)
     for column in ("box side", "boxes", ""):
@@ -115,6 +131,22 @@ def _numbers(split: SplitReport) -> RenderableType:
     for label, count in size_rows(numbers):
         sizes.add_row(label, str(count), bar(count, max(numbers.box_sizes)))
     return Group(head, classes, sizes)
+
+
+def plural(count: int, one: str, more: str = "") -> str:
+    """ "1 box", "2 boxes"."""
+    return f"{count} {one if count == 1 else more or one + 's'}"
+
+
+def class_rows(numbers: Statistics) -> list[ClassRow | None]:
+    """The classes, the most frequent first; of many the ten at either end, and None for those between."""
+    rows = sorted(numbers.classes, key=lambda row: -row[2])
+    return [*rows] if left_out(numbers) == 0 else [*rows[:_SHOWN], None, *rows[-_SHOWN:]]
+
+
+def left_out(numbers: Statistics) -> int:
+    """How many classes `class_rows` does not list."""
+    return max(len(numbers.classes) - 2 * _SHOWN, 0)
 
 
 def size_rows(numbers: Statistics) -> list[tuple[str, int]]:

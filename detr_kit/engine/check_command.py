@@ -54,7 +54,9 @@ def run_check(
         source = find_data(data, images, need_images=read_images)
         console.print(f"{data}: a data set in {source.format.upper()} format")
         splits = list(source.splits.values())
-    report = check_data(splits, num_queries=num_queries, read_images=read_images, progress=console)
+    report = check_data(
+        splits, num_queries=num_queries, read_images=read_images, progress=console, name=_name(data)
+    )
     report.print(Console(soft_wrap=True, highlight=False, emoji=False))
     if json_file is not None:
         _write(json_file, json.dumps(report.to_dict(), indent=1, ensure_ascii=False))
@@ -62,6 +64,16 @@ def run_check(
         write_html(report, html_file)
         console.print(f"report written to {html_file}")
     return report.exit_code
+
+
+def _name(data: str) -> str:
+    """What people call it: a file's or folder's own name, with its parent's where that says nothing."""
+    path = Path(data).expanduser().absolute()
+    return (
+        path.name
+        if path.is_dir() or path.suffix == ".py" or not path.exists()
+        else f"{path.parent.name}/{path.name}"
+    )
 
 
 def _is_config(data: str) -> bool:

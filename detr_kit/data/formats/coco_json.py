@@ -217,5 +217,8 @@ def _first_names(file: Path, count: int = 20) -> list[str]:
     if file.stat().st_size == 0:
         return []
     with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        found = [json.loads(match[1]) for match in islice(_FILE_NAME.finditer(content), count)]
-    return found
+        found = [match[1] for match in islice(_FILE_NAME.finditer(content), count)]
+    try:
+        return [json.loads(name) for name in found]
+    except ValueError:  # of another encoding, or broken: what reads the whole file says so
+        return []
