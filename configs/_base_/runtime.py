@@ -24,6 +24,6 @@ env_cfg = dict(
 )
 randomness = dict(seed=0, diff_rank_seed=True)  # each process draws its own augmentation and dropout
 log_level = "INFO"
-data_check = True  # annotations and a sample of the pictures are checked before training
+data_check = True  # annotations and pictures are checked before training; "strict" allows no slip
 load_from = None  # weights to start from, of any known format
 resume = False

@@ -25,6 +25,7 @@ def check_data(
     *,
     num_queries: int | None = None,
     read_images: bool | int = True,
+    beyond: int = 0,
     progress: Console | None = None,
     max_left_out: float = MAX_LEFT_OUT,
     name: str = "",
@@ -36,6 +37,7 @@ def check_data(
         num_queries: of the network, to hold against the objects per image.
         read_images: True reads every picture; a number that many of each split, evenly spread; False none,
             and then only whether they are there is looked at, where the folder exists.
+        beyond: how many are read of a split that has more than `read_images`; 0 for as many as that.
         progress: the console for a progress bar, None for none; a pipe gets none.
         max_left_out: the share of a split's annotations that may be left out because they cannot be used;
             0 makes the first of them an error.
@@ -50,7 +52,8 @@ def check_data(
         content = split.read()
         table = annotation_table(str(split.source), content.data)
         paths = image_paths(table, split.images)
-        seen = _read(table, paths, read_images, split.name, progress)
+        amount = beyond if beyond and len(paths) > read_images > 1 else read_images
+        seen = _read(table, paths, amount, split.name, progress)
         facts.append(seen)
         _fill_sizes(table, seen)
         verdict = ERROR if _too_many(table, content, max_left_out) else WARNING

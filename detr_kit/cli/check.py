@@ -19,6 +19,11 @@ def add_command(commands: argparse._SubParsersAction) -> None:
         "--images", metavar="DIR", help="the pictures, where they are not beside the annotations"
     )
     parser.add_argument("--no-images", action="store_true", help="look at the annotations alone")
+    parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="a single annotation that cannot be used is an error, not only from 1 %% of them on",
+    )
     parser.add_argument("--num-queries", type=int, metavar="N", help="of the network (the config's)")
     parser.add_argument("--json", metavar="FILE", help="write the report as JSON")
     parser.add_argument(
@@ -45,4 +50,5 @@ def run(options: argparse.Namespace) -> int:
         json_file=options.json,
         html_file=options.html,
         options=options.cfg_options,
+        strict=options.strict,
     )

@@ -25,6 +25,11 @@ def add_command(commands: argparse._SubParsersAction) -> None:
         action="store_true",
         help="scale the learning rate from the recipe's batch size to the real one",
     )
+    parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="stop at a single annotation that cannot be used, not only from 1 %% of them on",
+    )
     add_run_arguments(parser)
     add_data_arguments(parser)
     _add_features(parser.add_argument_group("features", "what a run can do beyond its config's recipe"))
@@ -36,13 +41,16 @@ def run(options: argparse.Namespace) -> None:
     say(f"reading {options.data or options.config} …")
     from ..engine import Features, fine_tune, train
 
+    arguments = run_arguments(options)
+    if options.strict:
+        arguments["options"] = {**(arguments["options"] or {}), "data_check": "strict"}
     features = Features(**{field.name: getattr(options, field.name) for field in fields(Features)})
     (fine_tune if data else train)(
         **(data or {"config": options.config}),
         resume=options.resume,
         features=features,
         auto_scale_lr=options.auto_scale_lr,
-        **run_arguments(options),
+        **arguments,
     )
 
 

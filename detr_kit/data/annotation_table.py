@@ -326,7 +326,9 @@ def _sizes(images: Sequence[Mapping[str, Any]], problems: list[ListProblem]) -> 
             side = number(value)
             if side is None or not 0 <= side <= _LONGEST_SIDE:
                 place = f"image id {image.get('id', '?')}"
-                shown = f"{key}={str(value)[:100]!r}" if isinstance(value, str) else f"{key}={str(value)[:100]}"
+                shown = (
+                    f"{key}={str(value)[:100]!r}" if isinstance(value, str) else f"{key}={str(value)[:100]}"
+                )
                 problems.append(
                     ListProblem("image-size-malformed", place, shown, "it must be a number of pixels")
                 )
@@ -345,7 +347,9 @@ def _indices(annotations: Sequence[Mapping[str, Any]], key: str, ids: Sequence[i
 def _raw_boxes(annotations: Sequence[Mapping[str, Any]]) -> tuple[list[Any], np.ndarray]:
     """The boxes as they stand, those of a segmentation where there is none, and which these are."""
     raw = [annotation.get("bbox") for annotation in annotations]
-    absent = [i for i, box in enumerate(raw) if (box is None or box == []) and annotations[i].get("segmentation")]
+    absent = [
+        i for i, box in enumerate(raw) if (box is None or box == []) and annotations[i].get("segmentation")
+    ]
     taken = np.zeros(len(raw), dtype=bool)
     for index in absent:
         raw[index] = box_of_segmentation(annotations[index]["segmentation"])

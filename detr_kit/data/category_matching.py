@@ -9,7 +9,9 @@ from ..categories import UNUSED, Categories
 from ..errors import InputError
 
 
-def match_categories(own: Categories, learned: Categories, used: Collection[int], where: str, of: str) -> Categories:
+def match_categories(
+    own: Categories, learned: Categories, used: Collection[int], where: str, of: str
+) -> Categories:
     """The categories of a data set in the order of the learned ones, `N/A` where it lacks one.
 
     Args:

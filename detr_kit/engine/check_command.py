@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from ..check import check_data, write_html
+from ..data.annotation_table import MAX_LEFT_OUT
 from ..data.formats import find_data
 from ..errors import InputError
 from .config_data import splits_of_config
@@ -25,6 +26,7 @@ def run_check(
     json_file: str | None = None,
     html_file: str | None = None,
     options: Mapping[str, Any] | None = None,
+    strict: bool = False,
 ) -> int:
     """Check, print, and write the report where asked.
 
@@ -35,6 +37,7 @@ def run_check(
         num_queries: of the network; the config's by default.
         json_file, html_file: where to write the report.
         options: overrides of the config.
+        strict: a single annotation that cannot be used is an error.
 
     Returns:
         1 where there is an error, else 0: for the shell.
@@ -55,7 +58,12 @@ def run_check(
         console.print(f"{data}: a data set in {source.format.upper()} format")
         splits = list(source.splits.values())
     report = check_data(
-        splits, num_queries=num_queries, read_images=read_images, progress=console, name=_name(data)
+        splits,
+        num_queries=num_queries,
+        read_images=read_images,
+        progress=console,
+        name=_name(data),
+        max_left_out=0.0 if strict else MAX_LEFT_OUT,
     )
     report.print(Console(soft_wrap=True, highlight=False, emoji=False))
     if json_file is not None:

@@ -6,15 +6,19 @@ from typing import Any, cast
 
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import Hook
+from rich.console import Console
 from torch.utils.data import DataLoader
 
 from ..categories import Categories
 from ..check import ERROR, WARNING, check_data
+from ..data.annotation_table import MAX_LEFT_OUT
 from ..errors import InputError
+from .class_matching import match_classes
 from .config_data import splits_of_config
 from .trainable_detector import unwrap
 
-_SAMPLE = 32  # pictures of each split that are read before training
+# Pictures of each split that are read before training: all up to so many, a sample of larger splits.
+_ALL, _SAMPLE = 5000, 500
 # Faults that CocoDataset(unreadable="skip") lives with.
 _SKIPPED = {"images-unreadable", "images-truncated"}
 
@@ -22,8 +26,9 @@ _SKIPPED = {"images-unreadable", "images-truncated"}
 class DataCheckHook(Hook):
     """Compares each data set's classes with the network's, training with validation, and looks for faults.
 
-    The last is the short form of `detr-kit check`: all annotations, whether the pictures are there, and some
-    of them read. Warnings are logged and errors stop the run, unless the config says `data_check = False`.
+    The last is the short form of `detr-kit check`: all annotations, whether the pictures are there, and all
+    of them read, or a sample of many. Warnings are logged and errors stop the run, unless the config says
+    `data_check = False`; with "strict" a single annotation that cannot be used is an error.
     """
 
     def before_train(self, runner: Any) -> None:
@@ -36,13 +41,9 @@ class DataCheckHook(Hook):
             )
         if getattr(dataset, "num_objects", 1) == 0:
             raise InputError(f"train set: {dataset}: no object to learn from")
-        val_loop = runner.val_loop
-        val = _check(runner, val_loop.dataloader, "val") if val_loop is not None else None
-        if train is not None and val is not None and train.names != val.names:
-            raise InputError(
-                "the training and the validation set number their classes differently: "
-                f"{train.names} against {val.names}; give both files the same categories"
-            )
+        if runner.val_loop is not None:
+            match_classes(runner.val_loop, train, "the training set")
+            _check(runner, runner.val_loop.dataloader, "val")
         if runner.cfg.get("data_check", True):
             _look_for_faults(runner)
 
@@ -89,21 +90,31 @@ def _faults(runner: Any) -> str:
     """The errors in one message, "" where there is none; warnings go to the log."""
     splits = [split for split in splits_of_config(runner.cfg) if split.name in ("train", "val")]
     num_queries = runner.cfg.model.network.get("num_queries")
-    report = check_data(splits, num_queries=num_queries, read_images=_SAMPLE)
+    strict = runner.cfg.get("data_check") == "strict"
+    report = check_data(
+        splits,
+        num_queries=num_queries,
+        read_images=_ALL,
+        beyond=_SAMPLE,
+        progress=Console(stderr=True),
+        max_left_out=0.0 if strict else MAX_LEFT_OUT,
+    )
     skips = getattr(runner.train_dataloader.dataset, "unreadable", "stop") == "skip"
-    errors = []
+    errors, unreadable = [], False
     for split, found in report.findings():
         line = f"{split + ': ' if split else ''}{found.title}: {found.count}, as {found.examples[0]}"
         is_skipped = skips and split == "train" and found.name in _SKIPPED
         if found.verdict == ERROR and not is_skipped:
             errors.append(f"{line} ({found.remedy})")
+            unreadable |= found.name in _SKIPPED
         elif is_skipped or found.verdict == WARNING:
             runner.logger.warning(line)
     if not errors:
         return ""
+    skip = "; --skip-unreadable trains without the pictures that cannot be read" if unreadable else ""
     return (
         f"the data has faults that training cannot mend: {'; '.join(errors)}. `detr-kit check` shows "
-        "all of them; data_check=False in the config trains all the same"
+        f"all of them{skip}; --cfg-options data_check=False trains all the same"
     )
 
 

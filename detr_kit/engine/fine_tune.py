@@ -144,7 +144,8 @@ def write_fine_tune_config(
     source = find_data(data, images)
     first = first_folder(source.path, base.name, name, work_dir)
     given = _given(model=model, images=images, checkpoint=checkpoint, **numbers, preset=preset)
-    plan = _plan(source, base, given, checkpoint, _num_processes(launcher), accumulate)
+    strict = (options or {}).get("data_check") == "strict"
+    plan = _plan(source, base, given, checkpoint, _num_processes(launcher), accumulate, strict)
 
     def text_in(folder: Path) -> str:
         return config_text(plan.settings, folder)
@@ -168,9 +169,10 @@ def _plan(
     checkpoint: str | Path | None,
     num_processes: int,
     accumulate: int,
+    strict: bool,
 ) -> _Plan:
     """What the data, the model and the preset make of what was given."""
-    parts, told = parts_of(source)
+    parts, told = parts_of(source, max_left_out=0.0) if strict else parts_of(source)
     num_images = len(parts["train"].data["images"])
     chosen = choose_preset(given.get("preset"), num_images)
     told.append(f"{num_images} pictures to train on: preset {chosen.name}")

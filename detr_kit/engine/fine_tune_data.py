@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..categories import Categories
 from ..check.list_findings import objects_per_image
-from ..data.annotation_table import annotation_table
+from ..data.annotation_table import MAX_LEFT_OUT, annotation_table
+from ..data.category_matching import match_categories
 from ..data.formats import SPLITS, DataSource, hold_out, look_alikes_of
 from ..errors import InputError
 
@@ -37,10 +39,17 @@ def converted(parts: Mapping[str, Part]) -> dict[Path, dict[str, Any]]:
     return {part.annotations: part.data for part in parts.values() if part.is_converted}
 
 
-def parts_of(source: DataSource) -> tuple[dict[str, Part], list[str]]:
-    """The splits to train, validate and test on, and what to tell of them."""
+def parts_of(source: DataSource, max_left_out: float = MAX_LEFT_OUT) -> tuple[dict[str, Part], list[str]]:
+    """The splits to train, validate and test on, and what to tell of them.
+
+    Args:
+        max_left_out: see `Content.refuse_problems`.
+    """
     contents = {name: split.read() for name, split in source.splits.items()}
-    whole = {name: content.refuse_problems(source.splits[name].source) for name, content in contents.items()}
+    whole = {
+        name: content.refuse_problems(source.splits[name].source, max_left_out)
+        for name, content in contents.items()
+    }
     told = list(dict.fromkeys(t for c in contents.values() for t in (*c.warnings, *c.notes)))
     first = "train" if "train" in whole else "all"
     if first not in whole:
@@ -70,20 +79,19 @@ def parts_of(source: DataSource) -> tuple[dict[str, Part], list[str]]:
 
 
 def class_names_of(parts: Mapping[str, Part], source: DataSource) -> list[str]:
-    """Names in the order of their ids, the same in every split."""
-    names = {
-        name: [str(c.get("name")) for c in sorted(part.data["categories"], key=lambda c: int(c["id"]))]
-        for name, part in parts.items()
-    }
-    for name, found in names.items():
-        if found != names["train"]:
-            raise InputError(
-                f"{source.path}: the train split has the classes {names['train']}, the {name} split {found}; "
-                "give all the same, in the same order of ids"
-            )
-    if not names["train"]:
+    """The training split's names in the order of their ids; the others' are matched with them by name.
+
+    Raises:
+        InputError: no class, or one with objects in another split that the training split does not have.
+    """
+    learned = Categories.contiguous(parts["train"].data["categories"])
+    if not learned.names:
         raise InputError(f"{source.path}: no class is named, so there is nothing to learn")
-    return names["train"]
+    for name, part in parts.items():
+        used = {int(annotation["category_id"]) for annotation in part.data["annotations"]}
+        own = Categories.contiguous(part.data["categories"])
+        match_categories(own, learned, used, f"{source.path}, the {name} split", "the train split")
+    return list(learned.names)
 
 
 def most_objects(part: Part) -> int:

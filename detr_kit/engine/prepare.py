@@ -98,6 +98,8 @@ def _apply_data_root(config: Config, overridden: bool) -> None:
             continue
         if overridden or "data_root" not in loader.dataset:
             loader.dataset.data_root = config.get("data_root", "")
+        if config.get("data_check", True) is False:
+            loader.dataset.setdefault("max_left_out", 1.0)
 
 
 def _adapt_to_machine(config: Config) -> None:

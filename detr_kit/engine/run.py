@@ -18,6 +18,7 @@ from ..checkpoints import load_state, read_checkpoint
 from ..errors import InputError
 from ..registry import RUNNERS, without_pretrained
 from .checkpoint_hook import last_checkpoint
+from .class_matching import match_classes
 from .features import Features
 from .kept_features import KeptFeaturesHook, features_of_run
 from .prepare import check_paths, prepare_config
@@ -128,21 +129,8 @@ def evaluate(
         file = read_checkpoint(checkpoint)
         report = load_state(unwrap(runner.model).network, file, str(checkpoint), strict=True)
         runner.logger.info(f"\n{report}")
-        _check_same_classes(
-            Categories.from_metadata(file.metadata),
-            runner.test_loop.dataloader.dataset.categories,
-            checkpoint,
-        )
+        match_classes(runner.test_loop, Categories.from_metadata(file.metadata), f"checkpoint {checkpoint}")
         return runner.test()
-
-
-def _check_same_classes(trained: Categories | None, tested: Categories, checkpoint: str | Path) -> None:
-    """Labels have to mean the same in the checkpoint and in the test set; a checkpoint may not say."""
-    if trained is not None and trained.names != tested.names:
-        raise InputError(
-            f"checkpoint {checkpoint} was trained on the classes {trained.names}, the test set has "
-            f"{tested.names}: AP would be of no use. Give the test file the same categories in the same order"
-        )
 
 
 @contextmanager

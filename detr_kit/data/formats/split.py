@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import InputError
-from ..annotation_table import annotation_table, too_many
+from ..annotation_table import MAX_LEFT_OUT, annotation_table, too_many
 
 SPLITS = ("train", "val", "test")
 
@@ -59,11 +59,12 @@ class Content:
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
-    def refuse_problems(self, file: str | Path = "") -> dict[str, Any]:
+    def refuse_problems(self, file: str | Path = "", max_left_out: float = MAX_LEFT_OUT) -> dict[str, Any]:
         """The data as COCO's format has it, without the annotations that cannot be used; a note tells of them.
 
         Args:
             file: where the data is from, for messages.
+            max_left_out: the share of annotations that may be left out; see `annotation_table.too_many`.
 
         Raises:
             InputError: a file or picture cannot be read, or too many annotations cannot be used
@@ -79,10 +80,14 @@ class Content:
         bad = np.flatnonzero(table.faults)
         count, total = len(bad) + len(lines), len(table.annotations) + len(lines)
         first = str(lines[0]) if lines else f"{table.file}: {table.describe(int(bad[0]))}" if count else ""
-        if too_many(count, total):
-            raise InputError(f"{first} ({count} of {total} annotations cannot be used; `detr-kit check` lists them)")
+        if too_many(count, total, max_left_out):
+            raise InputError(
+                f"{first} ({count} of {total} annotations cannot be used; `detr-kit check` lists them)"
+            )
         if count:
-            self.notes.append(f"{count} of {total} annotations cannot be used and are left out, the first: {first}")
+            self.notes.append(
+                f"{count} of {total} annotations cannot be used and are left out, the first: {first}"
+            )
         return table.to_coco()
 
 
@@ -117,7 +122,10 @@ class DataSource:
 
 
 def split_name(text: str) -> str | None:
-    """One of SPLITS, as the first word of a file or folder name that means one, else None ("latest" is no test)."""
+    """One of SPLITS, as the first word of a file or folder name that means one, else None.
+
+    "latest" is no test.
+    """
     found = _WORD.search(text.lower())
     return _MEANING[found[1]] if found else None
 
