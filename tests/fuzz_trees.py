@@ -285,7 +285,8 @@ COCO = [
 def odd_line(folder, rng):
     labels = _files(folder, ".txt")
     lines = [
-        "0 0.5 0.5 2 2", "x 0.5 0.5 0.1 0.1", "0 0.5", "9 0.5 0.5 0.1 0.1", "0 nan 0.5 0.1 0.1", "-1 0.5 0.5 0.1 0.1",
+        "0 0.5 0.5 2 2", "x 0.5 0.5 0.1 0.1", "0 0.5", "9 0.5 0.5 0.1 0.1", "0 nan 0.5 0.1 0.1",
+        "-1 0.5 0.5 0.1 0.1",
         "0 0.1 0.1 0.5 0.1 0.5 0.5", "0 0.5 0.5 0 0", "0.0 0.5 0.5 0.2 0.2", "0 100 50 20 20", "# note", "  ",
         "0,0.5,0.5,0.1,0.1", "0 0.5 0.5 0.1 0.1 0.9", "1e400 0.5 0.5 0.1 0.1",
     ]  # fmt: skip
@@ -301,9 +302,12 @@ def odd_yaml(folder, rng):
     changes = [
         lambda t: t.replace("val:", "valid:"), lambda t: t.replace("val:", "validation:"),
         lambda t: t.replace("path: .\n", "path: /nowhere\n"), lambda t: t + "test: ../test/images\n",
-        lambda t: t + "nc: 99\n", lambda t: t.replace("  0:", "  '0':"), lambda t: t.replace("names:", '"names":'),
-        lambda t: t.split("names:")[0] + "nc: 3\n", lambda t: t.split("names:")[0] + "names: [yes, no, 007]\n",
-        lambda t: t.split("names:")[0] + "names: {0: a, 2: b}\n", lambda t: t.split("names:")[0] + "names: 5\n",
+        lambda t: t + "nc: 99\n", lambda t: t.replace("  0:", "  '0':"),
+        lambda t: t.replace("names:", '"names":'),
+        lambda t: t.split("names:")[0] + "nc: 3\n",
+        lambda t: t.split("names:")[0] + "names: [yes, no, 007]\n",
+        lambda t: t.split("names:")[0] + "names: {0: a, 2: b}\n",
+        lambda t: t.split("names:")[0] + "names: 5\n",
         lambda t: t.replace("train:", "trian:"), lambda t: t + "\t- [", lambda t: t + "names:\n  - x\n",
         lambda t: t.replace("images/train", "images\\train"), lambda t: t + "!!python/object:os.system {}\n",
     ]  # fmt: skip
@@ -349,7 +353,8 @@ def renamed_label_folder(folder, rng):
 
 
 YOLO = [
-    odd_line, odd_line, odd_yaml, odd_yaml, second_yaml, no_yaml, label_without_picture, labels_beside_pictures,
+    odd_line, odd_line, odd_yaml, odd_yaml, second_yaml, no_yaml, label_without_picture,
+    labels_beside_pictures,
     renamed_label_folder,
 ]  # fmt: skip
 
@@ -367,10 +372,13 @@ def _replace(*pairs):
 
 
 odd_xml = _replace(
-    ("<xmin>", "<xmin>x"), ("<xmin>", "<xmin>-"), ("<xmin>", "<xmin>9999"), ("<name>", "<name> "), ("</object>", ""),
+    ("<xmin>", "<xmin>x"), ("<xmin>", "<xmin>-"), ("<xmin>", "<xmin>9999"), ("<name>", "<name> "),
+    ("</object>", ""),
     ("<difficult>0", "<difficult>1"), ("<difficult>0", "<difficult>yes"), ("<filename>", "<filename>other_"),
-    ("<width>16", "<width>0"), ("<width>16", "<width>wide"), ("<width>16", "<width>99"), ("<name>", "<name>[/]"),
-    ("<size>", "<!-- <size>"), ("<bndbox>", "<polygon>"), ("<annotation>", "<annotations>"), ("<object>", "<object><part/>"),
+    ("<width>16", "<width>0"), ("<width>16", "<width>wide"), ("<width>16", "<width>99"), ("<name>",
+    "<name>[/]"),
+    ("<size>", "<!-- <size>"), ("<bndbox>", "<polygon>"), ("<annotation>", "<annotations>"), ("<object>",
+    "<object><part/>"),
     ("<ymax>", "<ymax>1e999"), ("<annotation>", "<?xml version='1.0' encoding='foo'?><annotation>"),
     ("<annotation>", "\ufeff<annotation>"), ("png</filename>", "PNG</filename>"),
 )  # fmt: skip

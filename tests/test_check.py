@@ -152,9 +152,9 @@ ANNOTATION_FAULTS = {
 # What a fault cannot help bringing along.
 TOGETHER = {
     "field-missing": {"images-missing"},
-    "category-ids-twice": {"category-unused", "categories-differ"},
-    "category-unused": {"categories-differ"},
-    "category-named-twice": {"categories-differ"},
+    "category-ids-twice": {"category-unused", "categories-matched"},
+    "category-unused": {"categories-matched"},
+    "category-named-twice": {"categories-matched"},
 }
 
 

@@ -150,9 +150,9 @@ BAD_FILES = {
         _coco(categories=[{"id": 5, "name": "a"}, {"id": 5, "name": "b"}]),
         "categories: id=5 is given twice",
     ),
-    "id is text": (_coco(categories=[{"id": "5", "name": "a"}]), "id='5' is not an integer"),
+    "id is text": (_coco(categories=[{"id": "five", "name": "a"}]), "id='five' is not an integer"),
     "missing image": (
-        _coco(images=[{"id": 7, "file_name": "gone.png", "width": 4, "height": 3}]),
+        _coco(images=[{"id": 7, "file_name": "gone.png", "width": 40, "height": 30}]),
         "1 of 1 images are not in .*file_name='gone.png'",
     ),
 }

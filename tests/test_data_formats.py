@@ -252,10 +252,13 @@ def test_a_label_line_that_says_nothing_names_file_line_and_value(sets, tmp_path
     file = sorted((tmp_path / "yolo" / "labels" / "train").iterdir())[0]
     lines = len(file.read_text().splitlines())
     file.write_text(f"{file.read_text()}\n{line}\n")
+    content = find_data(tmp_path / "yolo").splits["train"].read()
     with pytest.raises(InputError) as error:
-        find_data(tmp_path / "yolo").splits["train"].read().refuse_problems()
+        content.refuse_problems(max_left_out=0)
     assert message in str(error.value)
     assert f"{file.name}, line {lines + 1}: {line!r}" in str(error.value)
+    content.refuse_problems()  # one of many is left out, and said
+    assert f"{file.name}, line {lines + 1}: {line!r}" in content.notes[-1]
 
 
 def test_a_voc_element_that_says_nothing_names_file_object_and_value(sets, tmp_path):
@@ -263,7 +266,7 @@ def test_a_voc_element_that_says_nothing_names_file_object_and_value(sets, tmp_p
     page = sorted((tmp_path / "voc" / "Annotations").glob("train_*.xml"))[0]
     page.write_text(page.read_text().replace("<xmin>", "<xmin>left", 1))
     with pytest.raises(InputError, match=rf"{page.name}, object 1: bndbox/xmin='left.*must be a number"):
-        find_data(tmp_path / "voc").splits["train"].read().refuse_problems()
+        find_data(tmp_path / "voc").splits["train"].read().refuse_problems(max_left_out=0)
     page.write_text("<annotation>")
     with pytest.raises(InputError, match=rf"{page.name}: not valid XML"):
         find_data(tmp_path / "voc").splits["train"].read().refuse_problems()

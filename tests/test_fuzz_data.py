@@ -1,4 +1,4 @@
-"""Random data sets with random defects: what check calls sound, training reads whole; nothing ends in a traceback.
+"""Random data sets with random defects: what check calls sound training reads whole, with no traceback.
 
 The short run is the same every time. By hand, with other trees each time: DETR_KIT_FUZZ=2000 (a format).
 """

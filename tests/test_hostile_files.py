@@ -112,7 +112,7 @@ def test_a_class_that_is_none_is_a_finding(sets, tmp_path, line):
     shutil.copytree(sets / "yolo", tmp_path / "yolo")
     label = next((tmp_path / "yolo").rglob("labels/**/*.txt"))
     label.write_text(line + "\n")
-    assert main(["check", str(tmp_path / "yolo")]) == 1
+    assert main(["check", str(tmp_path / "yolo"), "--strict"]) == 1
 
 
 def test_a_report_shows_what_a_file_holds_and_runs_none_of_it(sets, tmp_path):

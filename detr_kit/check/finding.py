@@ -192,7 +192,8 @@ CATALOGUE: dict[str, tuple[str, str, str]] = {
         'nothing with labels="contiguous"; labels="category_id" needs as many classes as the largest id + 1',
     ),
     "category-unused": (
-        WARNING, "categories without a box", "remove them, or add pictures: what is never seen is never found",
+        WARNING, "categories without a box",
+        "remove them, or add pictures: what is never seen is never found",
     ),
     "category-unmeasured": (
         NOTE, "categories without a box in a split that is only measured",

@@ -111,8 +111,8 @@ def _numbers(split: SplitReport) -> RenderableType:
     crowd = f" ({numbers.num_crowd} crowd regions)" if numbers.num_crowd else ""
     head = (
         f"\n[bold]{split.name}[/] {escape(split.source)}\n"
-        f"{plural(numbers.num_images, 'picture')}, {read}; {plural(numbers.num_boxes, 'box', 'boxes')}{crowd}; "
-        "objects per picture: "
+        f"{plural(numbers.num_images, 'picture')}, {read}; "
+        f"{plural(numbers.num_boxes, 'box', 'boxes')}{crowd}; objects per picture: "
         f"{objects['min']:g} … {objects['max']:g}, median {objects['median']:g}, mean {objects['mean']:.1f}"
     )
     classes = Table(box=None, pad_edge=False)

@@ -205,8 +205,8 @@ class AnnotationTable:
         bad = np.flatnonzero(self.faults)
         if too_many(len(bad), len(self.annotations), max_left_out):
             raise InputError(
-                f"{self.file}: {self.describe(int(bad[0]))} ({len(bad)} of {len(self.annotations)} annotations "
-                "cannot be used; `detr-kit check` lists them)"
+                f"{self.file}: {self.describe(int(bad[0]))} ({len(bad)} of {len(self.annotations)} "
+                "annotations cannot be used; `detr-kit check` lists them)"
             )
 
 
@@ -326,9 +326,8 @@ def _sizes(images: Sequence[Mapping[str, Any]], problems: list[ListProblem]) -> 
             side = number(value)
             if side is None or not 0 <= side <= _LONGEST_SIDE:
                 place = f"image id {image.get('id', '?')}"
-                shown = (
-                    f"{key}={str(value)[:100]!r}" if isinstance(value, str) else f"{key}={str(value)[:100]}"
-                )
+                text = str(value)[:100]
+                shown = f"{key}={text!r}" if isinstance(value, str) else f"{key}={text}"
                 problems.append(
                     ListProblem("image-size-malformed", place, shown, "it must be a number of pixels")
                 )

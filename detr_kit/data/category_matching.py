@@ -30,7 +30,8 @@ def match_categories(
             continue
         if name not in learned_of:
             raise InputError(
-                f"{where}: its class {name!r} is not among those of {of}: {_shown(learned)}; rename or remove it there"
+                f"{where}: its class {name!r} is not among those of {of}: "
+                f"{_shown(learned)}; rename or remove it there"
             )
         if len(labels) > 1 or len(learned_of[name]) > 1:
             raise InputError(

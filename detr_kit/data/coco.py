@@ -179,8 +179,8 @@ class CocoDataset(Dataset):
                 sample.skipped = tuple(skipped)
                 return sample
         raise InputError(
-            f"{len(skipped)} images in a row cannot be read, the first: {skipped[0]}; see whether the disk is "
-            f"still there, and correct the set ({self.annotations.path})"
+            f"{len(skipped)} images in a row cannot be read, the first: {skipped[0]}; see whether the disk "
+            f"is still there, and correct the set ({self.annotations.path})"
         )
 
     def _load_or_advise(self, index: int) -> Sample:

@@ -95,7 +95,7 @@ def categories_of(annotations: CocoAnnotations, labels: str) -> Categories:
     odd = next((c["id"] for c in annotations.categories if not 0 <= c["id"] < _MOST_LABELS), None)
     if odd is not None:
         raise InputError(
-            f'{annotations.path}: category id {odd} cannot be a label; set labels="contiguous" for this data set'
+            f'{annotations.path}: category id {odd} cannot be a label; set labels="contiguous" for this set'
         )
     return Categories.by_category_id(annotations.categories)
 
@@ -140,6 +140,6 @@ def _refuse_no_list(data: Mapping[str, Any], key: str, path: str | Path) -> None
     odd = next((index for index, entry in enumerate(value) if not isinstance(entry, dict)), None)
     if odd is not None:
         raise InputError(
-            f"annotations {path}: {key}[{odd}] is {json.dumps(value[odd])[:60]}, not an object; remove it, or "
-            "export the file again"
+            f"annotations {path}: {key}[{odd}] is {json.dumps(value[odd])[:60]}, not an object; remove it, "
+            "or export the file again"
         )

@@ -82,7 +82,7 @@ def fours(values: Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:
             return flat.reshape(-1, 4), is_four
         except OverflowError:
             pass
-    for index in np.flatnonzero(is_four):
+    for index in map(int, np.flatnonzero(is_four)):
         row = [number(v) for v in values[index]]
         is_four[index] = None not in row
         if is_four[index]:

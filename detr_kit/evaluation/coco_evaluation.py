@@ -79,7 +79,7 @@ def load_ground_truth(path: str | Path) -> COCO:
     """A COCO annotation file for the metric: what training learns from it, and its crowd regions.
 
     What cannot be used is left out as `CocoDataset` leaves it out. Annotations are numbered anew, from 1:
-    pycocotools marks a match by its id, so an id of 0 counts as no match and a repeated one as the same object.
+    pycocotools marks a match by its id, so that 0 counts as no match and a repeated id as the same object.
     An `area` that is missing, 0 or not finite is the box's; a box that reaches over its picture is cut off.
 
     Raises:

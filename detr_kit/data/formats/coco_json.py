@@ -167,7 +167,7 @@ def _split(
             remedy = (
                 f"it may mean {' or '.join(files[:3])}, or the file is another name's; write the file's name"
             )
-            content.problems.append(Problem(str(file), f"file_name {wrong!r}", "", remedy))
+            content.problems.append(Problem(str(file), "", f"file_name {wrong!r}", remedy))
         return content
 
     return Split(name, file, folder, read)

@@ -60,7 +60,7 @@ class Content:
     warnings: list[str] = field(default_factory=list)
 
     def refuse_problems(self, file: str | Path = "", max_left_out: float = MAX_LEFT_OUT) -> dict[str, Any]:
-        """The data as COCO's format has it, without the annotations that cannot be used; a note tells of them.
+        """The data as COCO's format has it, without what cannot be used; a note tells of that.
 
         Args:
             file: where the data is from, for messages.
