@@ -10,22 +10,30 @@ on and the pure-PyTorch reference serves.
 Environment:
     DETR_KIT_NO_NATIVE=1     do not build the native operators
     DETR_KIT_NO_CUDA=1       build them for the CPU only
+    DETR_KIT_REQUIRE_CUDA=1  fail where the CUDA kernels cannot be built, instead of going on without
     CUDA_HOME                where nvcc is, if not in /usr/local/cuda or on the PATH
     DETR_KIT_SANITIZE=1      with the address and undefined-behaviour sanitizers (`make sanitize`)
-    TORCH_CUDA_ARCH_LIST     GPU architectures, as everywhere with torch
+    TORCH_CUDA_ARCH_LIST     GPU architectures, numbers ("8.0 9.0+PTX") or torch's names ("Ampere")
 """
 
 import os
 import platform
 import shutil
 import subprocess
+import sys
 import sysconfig
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 
+import setuptools
 from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
+
+# Older ones do not take the licence as pyproject.toml writes it, and end in a page about schemas.
+if int(setuptools.__version__.split(".")[0]) < 77:
+    sys.exit(f"detr-kit builds with setuptools 77 or newer, this is {setuptools.__version__}: "
+             "pip install --upgrade setuptools")  # fmt: skip
 
 ROOT = Path(__file__).resolve().parent
 TORCH_TARGET = "0x020b000000000000"  # torch 2.11: what that release can load, later ones can
@@ -44,18 +52,36 @@ def flag(name: str) -> bool:
     return os.environ.get(name, "0") not in ("", "0")
 
 
+# The names that torch takes in TORCH_CUDA_ARCH_LIST.
+GENERATIONS = {
+    "Volta": "7.0+PTX", "Turing": "7.5+PTX", "Ampere": "8.0 8.6+PTX", "Ada": "8.9+PTX", "Hopper": "9.0+PTX",
+    "Blackwell": "10.0 10.3 12.0 12.1+PTX",
+}  # fmt: skip
+
+
 def cuda_architectures(nvcc: str) -> list[str]:
-    """TORCH_CUDA_ARCH_LIST; by default the generations from sm_80 on that nvcc knows.
+    """TORCH_CUDA_ARCH_LIST as far as nvcc knows it; by default the generations from sm_80 on that it knows.
 
     Code for x.0 runs on every x.y. PTX of the newest lets the driver compile for generations to come.
     """
-    listed = os.environ.get("TORCH_CUDA_ARCH_LIST", "").replace(";", " ").split()
-    if not listed:
-        known = subprocess.run([nvcc, "--list-gpu-arch"], capture_output=True, text=True, check=True).stdout
-        listed = [arch for arch in ("8.0", "9.0", "10.0", "12.0")
-                  if f"compute_{arch.replace('.', '')}" in known.split()]  # fmt: skip
-        listed[-1] += "+PTX"
-    return listed
+    listing = subprocess.run([nvcc, "--list-gpu-arch"], capture_output=True, text=True)
+    known = listing.stdout.split()
+
+    def is_known(arch: str) -> bool:  # an nvcc that does not say meets it when it compiles, and tells why not
+        number = arch.removesuffix("+PTX").rstrip("af").replace(".", "")
+        return listing.returncode != 0 or f"compute_{number}" in known
+
+    wanted = os.environ.get("TORCH_CUDA_ARCH_LIST", "").replace(";", " ").split()
+    if not wanted:
+        listed = [arch for arch in ("8.0", "9.0", "10.0", "12.0") if is_known(arch)]
+        return [*listed[:-1], f"{listed[-1]}+PTX"]
+    listed = [arch for entry in wanted for arch in GENERATIONS.get(entry, entry).split()]
+    left_out = [arch for arch in listed if not is_known(arch)]
+    if len(left_out) == len(listed):
+        raise ValueError(f"TORCH_CUDA_ARCH_LIST={' '.join(wanted)}: {nvcc} compiles for none of these")
+    if left_out:
+        print(f"warning: {nvcc} does not compile for {', '.join(left_out)} of TORCH_CUDA_ARCH_LIST: left out")
+    return [arch for arch in listed if arch not in left_out]
 
 
 def gencode(architectures: list[str]) -> list[str]:
@@ -101,6 +127,8 @@ class BuildNative(build_ext):
         try:
             self.build_native(ext)
         except Exception as error:
+            if flag("DETR_KIT_REQUIRE_CUDA"):
+                raise
             self.warn(
                 f"detr-kit goes on without its native operators, with slower pure-PyTorch ones ({error}). "
                 "To get them, install torch and a C++17 compiler (GCC or Clang), then run: pip install "
@@ -110,11 +138,14 @@ class BuildNative(build_ext):
     def build_native(self, ext: Extension) -> None:
         if self.compiler.compiler_type != "unix":
             raise RuntimeError(f"compiler {self.compiler.compiler_type} is not supported, GCC and Clang are")
+        headers = Path(sysconfig.get_paths()["include"])
+        if not (headers / "Python.h").exists():
+            raise RuntimeError(f"Python.h is not in {headers}; install Python's headers (python3-dev)")
         torch = torch_root()
         includes = [
             str(torch / "include"),
             str(torch / "include/torch/csrc/api/include"),
-            sysconfig.get_paths()["include"],
+            str(headers),
         ]
         flags = [*OPTIMISE, *(part for path in includes for part in ("-isystem", path))]
         flags += [f"-DTORCH_TARGET_VERSION={TORCH_TARGET}", *(SANITIZE if flag("DETR_KIT_SANITIZE") else [])]
@@ -123,14 +154,16 @@ class BuildNative(build_ext):
             for wanted in (True, False)
         )
         extra = [*SANITIZE] if flag("DETR_KIT_SANITIZE") else []
-        objects = self.compile_cpp(cpu, flags)
+        cuda_objects: list[str] = []
         try:
             cuda_objects = self.compile_cuda(cuda, flags, torch)
-            objects += cuda_objects
             if cuda_objects:
                 extra += ["-Wl,--exclude-libs,ALL", "-ldl", "-lrt", "-lpthread"]
         except Exception as error:
+            if flag("DETR_KIT_REQUIRE_CUDA"):
+                raise
             self.warn(f"detr-kit goes on without its CUDA kernels ({error})")
+        objects = [*self.compile_cpp(cpu, flags), *cuda_objects]
         self.compiler.link_shared_object(
             objects,
             self.get_ext_fullpath(ext.name),
@@ -152,6 +185,9 @@ class BuildNative(build_ext):
         nvcc = find_nvcc()
         asked_for = bool(os.environ.get("TORCH_CUDA_ARCH_LIST"))
         if nvcc is None or not (asked_for or (torch / "lib/libtorch_cuda.so").exists()):
+            if flag("DETR_KIT_REQUIRE_CUDA"):
+                missing = "nvcc is not found; set CUDA_HOME" if nvcc is None else "this torch is without CUDA"
+                raise RuntimeError(f"DETR_KIT_REQUIRE_CUDA is set, and {missing}")
             return []
         runtime = static_runtime(nvcc)
         architectures = cuda_architectures(nvcc)

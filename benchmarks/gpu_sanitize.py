@@ -17,16 +17,23 @@ def main() -> None:
         for dtype in (torch.float32, torch.bfloat16, torch.float16, torch.float64):
             for head_dim in (32, 64, 10):
                 exact = torch.promote_types(dtype, torch.float32)
-                value = torch.randn(batch, ROWS, heads, head_dim, device="cuda").to(dtype)
-                reference = torch.rand(batch, queries, len(SHAPES), 4, device="cuda", dtype=exact)
-                offsets = torch.randn(batch, queries, heads, len(SHAPES), 4, 2, device="cuda").to(dtype)
-                logits = torch.randn(batch, queries, heads, len(SHAPES), 4, device="cuda").to(dtype)
-                leaves = [tensor.requires_grad_() for tensor in (value, reference, offsets, logits)]
+                points = (batch, queries, heads, len(SHAPES), 4)
+                # Copied from the host: initcheck, which watches our kernels alone, takes that as written.
+                leaves = [
+                    tensor.cuda().requires_grad_()
+                    for tensor in (
+                        torch.randn(batch, ROWS, heads, head_dim).to(dtype),
+                        torch.rand(batch, queries, len(SHAPES), 4, dtype=exact),
+                        torch.randn(*points, 2).to(dtype),
+                        torch.randn(points).to(dtype),
+                    )
+                ]
+                gradient = torch.ones(batch, queries, heads * head_dim, dtype=dtype).cuda()
                 for deterministic in (False, True):
                     torch.use_deterministic_algorithms(deterministic)
                     with use_backend("native"):
                         output = ms_deform_attn_fused(leaves[0], SHAPES, None, *leaves[1:])
-                    torch.autograd.grad(output, leaves, torch.ones_like(output))
+                    torch.autograd.grad(output, leaves, gradient)
         print(kind, "done")
     torch.cuda.synchronize()
 

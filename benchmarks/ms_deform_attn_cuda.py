@@ -3,6 +3,9 @@
 python benchmarks/ms_deform_attn_cuda.py --out benchmarks/results/ms_deform_attn_cuda.json
 python benchmarks/ms_deform_attn_cuda.py --peer MultiScaleDeformableAttention_wrapper:ms_deform_attn
 
+Every contender is timed as a CUDA graph, so that no one's Python is in the way; what cannot be captured is
+timed eagerly and marked "(eager)". With --eager all of them are. Results are written after every row.
+
 A peer is called as the original op: (value, spatial_shapes, level_start_index, sampling_locations,
 attention_weights), the shapes as tensors on the GPU, and its gradients are taken through autograd.
 """
@@ -14,6 +17,7 @@ import importlib
 import json
 import statistics
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import torch
@@ -80,6 +84,7 @@ def graphed(run: Run) -> Run:
 
 
 def make_runs(name: str, local: bool, backward: bool, peers: dict[str, Callable]) -> dict[str, Run]:
+    """What is to be measured, as plain calls."""
     levels, queries = CASES[name]
     inputs = {key: tensor.cuda() for key, tensor in make_inputs(levels, queries, local).items()}
     half = {key: tensor.bfloat16() for key, tensor in inputs.items()}
@@ -105,24 +110,33 @@ def make_runs(name: str, local: bool, backward: bool, peers: dict[str, Callable]
 
         return both if backward else forward
 
-    compiled = torch.compile(ms_deform_attn_reference)
     runs = {
         "grid_sample": run(ms_deform_attn_reference, CLASSICAL, inputs, levels, None),
-        "grid_sample compiled": run(compiled, CLASSICAL, inputs, levels, None),
         "grid_sample from offsets": run(ms_deform_attn_fused_reference, FUSED, inputs, levels, None),
-        "ms_deform_attn": graphed(run(ms_deform_attn, CLASSICAL, inputs, levels, None)),
-        "ms_deform_attn bf16 value": graphed(run(ms_deform_attn, CLASSICAL, mixed, levels, None)),
-        "fused": graphed(run(ms_deform_attn_fused, FUSED, inputs, levels, None)),
-        "fused bf16": graphed(run(ms_deform_attn_fused, FUSED, half, levels, None)),
+        "ms_deform_attn": run(ms_deform_attn, CLASSICAL, inputs, levels, None),
+        "ms_deform_attn bf16 value": run(ms_deform_attn, CLASSICAL, mixed, levels, None),
+        "fused": run(ms_deform_attn_fused, FUSED, inputs, levels, None),
+        "fused bf16": run(ms_deform_attn_fused, FUSED, half, levels, None),
     }
+    if local:  # compiling takes many times longer than measuring, and uniform locations run the same code
+        torch._dynamo.reset()  # a further shape would be one recompilation more, and after eight run eagerly
+        compiled = torch.compile(ms_deform_attn_reference)
+        runs["grid_sample compiled"] = run(compiled, CLASSICAL, inputs, levels, None)
     for peer, entry in peers.items():
-        call = run(entry, CLASSICAL, inputs, shapes, starts)
-        try:
-            runs[peer] = graphed(call)
-        except RuntimeError:  # it waits for the device or allocates outside torch
-            torch.cuda.synchronize()
-            runs[peer] = call
+        runs[peer] = run(entry, CLASSICAL, inputs, shapes, starts)
     return runs
+
+
+def captured(runs: dict[str, Run]) -> dict[str, Run]:
+    """Each as a graph; as it is, and named so, where it waits for the device or allocates outside torch."""
+    graphs = {}
+    for name, run in runs.items():
+        try:
+            graphs[name] = graphed(run)
+        except RuntimeError:
+            torch.cuda.synchronize()
+            graphs[f"{name} (eager)"] = run
+    return graphs
 
 
 def ceilings(name: str) -> dict[str, float]:
@@ -142,41 +156,38 @@ def main() -> None:
         "--peer", action="append", default=[], help="package.module:function, as the original op"
     )
     parser.add_argument("--milliseconds", type=float, default=1500.0, help="of device time for each line")
+    parser.add_argument("--eager", action="store_true", help="plain calls instead of CUDA graphs")
     parser.add_argument("--out", type=Path, help="JSON file")
     arguments = parser.parse_args()
     if not torch.cuda.is_available():
         raise SystemExit("no GPU: nothing to measure")
     peers = {path: load_peer(path) for path in arguments.peer}
     timer = Timer(arguments.milliseconds)
-    rows = []
-    for name in arguments.cases:
-        for local in (True, False):
-            for backward in (False, True):
-                times = timer.medians(make_runs(name, local, backward, peers))
-                ours = times["ms_deform_attn"]
-                row = {
-                    "case": name, "locations": "local" if local else "uniform",
-                    "pass": "forward+backward" if backward else "forward",
-                    "median_ms": {key: round(value, 4) for key, value in times.items()},
-                    "times_as_fast": {
-                        key: round(value / ours, 2) for key, value in times.items()
-                        if key in peers or key.startswith("grid_sample")
-                    },
-                    **ceilings(name),
-                }  # fmt: skip
-                if not rows:
-                    print("| case | locations | pass | " + " | ".join(f"{key} ms" for key in times) + " |")
-                    print("|---" * (3 + len(times)) + "|")
-                cells = [name, row["locations"], row["pass"], *(f"{value:.3f}" for value in times.values())]
-                print("| " + " | ".join(cells) + " |", flush=True)
-                rows.append(row)
-    if arguments.out:
-        card = torch.cuda.get_device_properties(0)
-        machine = {"card": card.name, "multiprocessors": card.multi_processor_count,
-                   "L2_MB": card.L2_cache_size / 2**20, "torch": torch.__version__,
-                   "backend": backend_report()[1]["reason"]}  # fmt: skip
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        arguments.out.write_text(json.dumps({"machine": machine, "rows": rows}, indent=1) + "\n")
+    card = torch.cuda.get_device_properties(0)
+    machine = {"card": card.name, "multiprocessors": card.multi_processor_count,
+               "L2_MB": card.L2_cache_size / 2**20, "torch": torch.__version__,
+               "backend": backend_report()[1]["reason"]}  # fmt: skip
+    rows: list[dict] = []
+    for name, local, backward in product(arguments.cases, (True, False), (False, True)):
+        runs = make_runs(name, local, backward, peers)
+        times = timer.medians(runs if arguments.eager else captured(runs))
+        row = {
+            "case": name, "locations": "local" if local else "uniform",
+            "pass": "forward+backward" if backward else "forward",
+            "timed": "eagerly" if arguments.eager else "as CUDA graphs",
+            "median_ms": {key: round(value, 4) for key, value in times.items()},
+            "times_as_fast": {
+                key: round(value / times["ms_deform_attn"], 2) for key, value in times.items()
+                if not key.startswith(("ms_deform_attn", "fused"))
+            },
+            **ceilings(name),
+        }  # fmt: skip
+        print(f"{row['case']}, {row['locations']}, {row['pass']}: "
+              + ", ".join(f"{key} {value:.3f} ms" for key, value in times.items()), flush=True)  # fmt: skip
+        rows.append(row)
+        if arguments.out:
+            arguments.out.parent.mkdir(parents=True, exist_ok=True)
+            arguments.out.write_text(json.dumps({"machine": machine, "rows": rows}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

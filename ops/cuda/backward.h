@@ -66,8 +66,9 @@ DETR_KIT_GPU void scatter(const Problem& p, const Unit& unit, const Item& item, 
       }
     }
     const A sum = sum_quad_over_group<kGroup>(product, lane.channel);
+    if (points.kInPlace) sync_warp();  // all have read the rows
     if (lane.channel % (kGroup / 4) == 0 && (kSplit == 1 || k < total))
-      points.products[k].at[lane.channel / (kGroup / 4)] = sum;
+      points.set_product(k, lane.channel / (kGroup / 4), sum);
   }
 }
 
@@ -76,12 +77,13 @@ template <class A>
 struct Slopes {
   A attention, x, y;
 
-  DETR_KIT_GPU Slopes(const Quad<A>& products, const Quad<A>& details) {
+  DETR_KIT_GPU Slopes(const Points<A, true>& points, int k) {
+    const Quad<A> details = points.details[k];
     const A right = details.at[0], down = details.at[1], weight = details.at[2];
     const int inside = int(details.at[3]);
     A row[4];
     DETR_KIT_UNROLL(4)
-    for (int c = 0; c < 4; ++c) row[c] = inside >> c & 1 ? products.at[c] : A(0);
+    for (int c = 0; c < 4; ++c) row[c] = inside >> c & 1 ? points.product(k, c) : A(0);
     // On a pixel's very column or row the neighbour has no weight, and its NaN no say in the sample.
     const A top = (1 - right) * row[0] + (right != 0 ? right * row[1] : A(0));
     const A bottom = (1 - right) * row[2] + (right != 0 ? right * row[3] : A(0));
@@ -100,7 +102,7 @@ DETR_KIT_GPU void differentiate(const Problem& p, const Item& item, int member, 
   A mean = 0;
   for (int k = member; k < total; k += kTeam) {
     const A attention = points.details[k].at[2];
-    const Slopes<A> slope(points.products[k], points.details[k]);
+    const Slopes<A> slope(points, k);
     const int l = level_of(p.level_of_point, k);
     const Level& level = p.level[l];
     const Frame<A> frame(p, level, item.query, l);
@@ -113,7 +115,8 @@ DETR_KIT_GPU void differentiate(const Problem& p, const Item& item, int member, 
     if (reference) {
       const Pair<A> given = load_pair<A>(p.coordinates, first + k);
       const A x = slope.x * A(level.width), y = slope.y * A(level.height), scale = A(p.box_step);
-      points.products[k] = {{x, y, x * given.x * scale, y * given.y * scale}};
+      points.set_product(k, 0, x), points.set_product(k, 1, y);
+      points.set_product(k, 2, x * given.x * scale), points.set_product(k, 3, y * given.y * scale);
     }
   }
   if (fused) {
@@ -129,7 +132,7 @@ DETR_KIT_GPU void differentiate(const Problem& p, const Item& item, int member, 
   for (int i = member; i < p.levels * p.reference_dim && item.exists; i += kTeam) {
     const int l = i / p.reference_dim, part = i % p.reference_dim;
     A sum = 0;
-    for (int k = l * p.points; k < (l + 1) * p.points; ++k) sum += points.products[k].at[part];
+    for (int k = l * p.points; k < (l + 1) * p.points; ++k) sum += points.product(k, part);
     grad_reference[i] = sum;
   }
 }

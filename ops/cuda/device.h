@@ -50,9 +50,19 @@ DETR_KIT_GPU T* row_at(T* base, int32_t row, uint32_t bytes) {
   return reinterpret_cast<T*>(address);
 }
 
-DETR_KIT_GPU void add(float* address, float x) { atomicAdd(address, x); }
-DETR_KIT_GPU void add(double* address, double x) { atomicAdd(address, x); }
-// Where `wanted`; as a predicate, since a branch for each corner costs more than the products.
+// Additions to global memory where `wanted`, whoever else adds at the same time. As predicated reductions: a branch
+// for each corner costs more than the products, and atomicAdd on an address that came out of `row_at` would have to
+// find out first whether it is shared memory, with a compare-and-swap loop for that case.
+DETR_KIT_GPU void add(bool wanted, float* address, float x) {
+  asm volatile("{ .reg .pred p; setp.ne.s32 p, %2, 0; @p red.global.add.f32 [%0], %1; }" ::"l"(address), "f"(x),
+               "r"(int(wanted))
+               : "memory");
+}
+DETR_KIT_GPU void add(bool wanted, double* address, double x) {
+  asm volatile("{ .reg .pred p; setp.ne.s32 p, %2, 0; @p red.global.add.f64 [%0], %1; }" ::"l"(address), "d"(x),
+               "r"(int(wanted))
+               : "memory");
+}
 DETR_KIT_GPU void add_4(bool wanted, float* address, float a, float b, float c, float d) {
 #if __CUDA_ARCH__ >= 900
   asm volatile(
@@ -60,7 +70,7 @@ DETR_KIT_GPU void add_4(bool wanted, float* address, float a, float b, float c, 
       "f"(a), "f"(b), "f"(c), "f"(d), "r"(int(wanted))
       : "memory");
 #else
-  if (wanted) add(address, a), add(address + 1, b), add(address + 2, c), add(address + 3, d);
+  add(wanted, address, a), add(wanted, address + 1, b), add(wanted, address + 2, c), add(wanted, address + 3, d);
 #endif
 }
 

@@ -11,16 +11,16 @@ DETR_KIT_KERNELS(Half, extern)
 
 namespace {
 
-const char* outcome() {
-  const cudaError_t error = cudaGetLastError();
-  return error == cudaSuccess ? nullptr : cudaGetErrorString(error);
-}
+const char* message(cudaError_t error) { return error == cudaSuccess ? nullptr : cudaGetErrorString(error); }
+
+const char* outcome() { return message(cudaGetLastError()); }
 
 }  // namespace
 
-const char* launch_forward(Problem problem, void* stream) {
+const char* launch_forward(Problem problem, Place place) {
+  if (const char* error = message(cudaSetDevice(place.device))) return error;
   const Plan plan = make_plan(problem, false);
-  const auto s = static_cast<cudaStream_t>(stream);
+  const auto s = static_cast<cudaStream_t>(place.stream);
   switch (problem.value.type) {
     case Type::kFloat: start_forward<float>(problem, plan, s); break;
     case Type::kDouble: start_forward<double>(problem, plan, s); break;
@@ -30,8 +30,9 @@ const char* launch_forward(Problem problem, void* stream) {
   return outcome();
 }
 
-const char* launch_backward(Problem problem, bool in_order, void* stream) {
-  const auto s = static_cast<cudaStream_t>(stream);
+const char* launch_backward(Problem problem, bool in_order, Place place) {
+  if (const char* error = message(cudaSetDevice(place.device))) return error;
+  const auto s = static_cast<cudaStream_t>(place.stream);
   const Array grad_value = problem.grad_value;
   if (in_order) problem.grad_value.data = nullptr;
   const Plan plan = make_plan(problem, true);

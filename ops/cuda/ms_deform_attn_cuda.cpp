@@ -132,7 +132,7 @@ class Call {
     return p.batch * p.queries * p.heads * p.head_dim * p.rows * p.levels * p.points == 0;
   }
 
-  void* stream() const { return current_stream(device_); }
+  Place place() const { return {device_, current_stream(device_)}; }
 
  private:
   void set_levels(const Shapes& shapes) {
@@ -165,7 +165,7 @@ Tensor run_forward(Call& call, const Tensor& value) {
   if (call.empty()) return new_zeros(value, size);
   Tensor output = new_empty(value, size);
   p.output = array(output);
-  check_launch(launch_forward(p, call.stream()));
+  check_launch(launch_forward(p, call.place()));
   return output;
 }
 
@@ -213,7 +213,7 @@ Gradients run_backward(Call& call, const Tensor& grad_output, const Tensor& valu
     p.grad_coordinates = array(gradients.coordinates);
     p.grad_weights = array(gradients.weights);
     if (reference_gradient) p.grad_reference = array(gradients.reference);
-    check_launch(launch_backward(p, deterministic, call.stream()));
+    check_launch(launch_backward(p, deterministic, call.place()));
   }
   if (compute != value.scalar_type()) gradients.value = torch::stable::to(gradients.value, value.scalar_type());
   if (reference_gradient) {

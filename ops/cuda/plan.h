@@ -50,9 +50,17 @@ constexpr uint32_t level_multiplier(int32_t points) { return ((1u << 20) + point
 
 DETR_KIT_BOTH int32_t level_of(uint32_t multiplier, int32_t k) { return int32_t((uint32_t(k) * multiplier) >> 20); }
 
+// Quads of sixteen bytes from one team's points to the next team's: odd, so that neighbouring teams read from
+// different banks.
+DETR_KIT_BOTH constexpr int64_t points_stride(int64_t total_points) { return total_points | 1; }
+
+// Whether the products of a point fit where its rows were, see Points in sampling.h.
+DETR_KIT_BOTH constexpr bool products_replace_rows(int compute_bytes) { return compute_bytes == 4; }
+
 // Bytes of shared memory that an item takes, see Points in sampling.h.
 constexpr int64_t shared_bytes_of_item(int64_t total_points, int compute_bytes, bool backward) {
-  return (total_points + 1) * (16 + 4 * compute_bytes * (backward ? 3 : 1));
+  const int quads = !backward ? 1 : products_replace_rows(compute_bytes) ? 2 : 3;
+  return points_stride(total_points) * (16 + 4 * compute_bytes * quads);
 }
 
 // What saves the kernels divisions.

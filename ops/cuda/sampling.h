@@ -50,19 +50,29 @@ DETR_KIT_GPU Item item_at(const Problem& p, const Plan& plan, const Unit& unit, 
 // An item's points in shared memory. The four corners: top left, top right, bottom left, bottom right.
 template <class A, bool kBackward>
 struct Points {
+  static constexpr bool kInPlace = products_replace_rows(sizeof(A));
   Quad<int32_t>* rows;  // rows of value; row 0 where a corner lies outside the map
   Quad<A>* weights;     // attention times bilinear weight, zero outside the map
   // Backward only.
-  Quad<A>* products;  // of the corner rows with the gradient of the output
   Quad<A>* details;   // fraction of a pixel right of and below the top left, attention, corners inside (bits)
+  Quad<A>* products;  // of the corner rows with the gradient of the output; in float they take the place of the rows
 
-  // One quad more than points, so that neighbouring teams read from different banks.
   DETR_KIT_GPU Points(const Problem& p, int team, int teams) {
-    const int stride = p.levels * p.points + 1, all = teams * stride;
+    const int stride = int(points_stride(p.levels * p.points)), all = teams * stride;
     rows = reinterpret_cast<Quad<int32_t>*>(shared_memory()) + team * stride;
     weights = reinterpret_cast<Quad<A>*>(shared_memory() + all * int(sizeof(Quad<int32_t>))) + team * stride;
-    products = weights + all;
-    details = products + all;
+    details = weights + all;
+    products = details + all;
+  }
+
+  // In place only when every lane of the team has read the rows of point k.
+  DETR_KIT_GPU void set_product(int k, int corner, A x) const {
+    if constexpr (kInPlace) rows[k].at[corner] = int32_t(bits_of(x));
+    else products[k].at[corner] = x;
+  }
+  DETR_KIT_GPU A product(int k, int corner) const {
+    if constexpr (kInPlace) return float_of(uint32_t(rows[k].at[corner]));
+    else return products[k].at[corner];
   }
 };
 

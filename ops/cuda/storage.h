@@ -170,7 +170,7 @@ DETR_KIT_GPU void store_row(void* address, const A (&from)[kVector]) {
 template <int kVector, class A>
 DETR_KIT_GPU void add_row(bool wanted, A* to, A weight, const A (&row)[kVector]) {
   if constexpr (kVector == 1) {
-    if (wanted) add(to, weight * row[0]);
+    add(wanted, to, weight * row[0]);
   } else {
     DETR_KIT_UNROLL(2)
     for (int c = 0; c < kVector; c += 4)

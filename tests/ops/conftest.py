@@ -36,6 +36,23 @@ def make_inputs(
     }
 
 
+def away_from_whole_pixels(inputs, shapes):
+    """The inputs with every point moved to the middle half between two pixels, in both entries' terms.
+
+    The interpolation has a kink at whole pixels: one ulp more or less on the way there picks another slope.
+    """
+    box = inputs["reference_points"].shape[-1] == 4
+    sizes = inputs["reference_points"].new_tensor([[w, h] for h, w in shapes])[:, None]
+    points = inputs["sampling_offsets"].shape[-2]
+    step = inputs["reference_points"][:, :, None, :, None, 2:] * 0.5 / points if box else 1 / sizes
+    centre = inputs["reference_points"][:, :, None, :, None, :2]
+    pixels = (centre + inputs["sampling_offsets"] * step) * sizes - 0.5
+    pixels = pixels.floor() + 0.25 + (pixels - pixels.floor()) / 2
+    locations = (pixels + 0.5) / sizes
+    offsets = ((locations - centre) / step).to(inputs["sampling_offsets"].dtype)
+    return {**inputs, "sampling_locations": locations, "sampling_offsets": offsets}
+
+
 @pytest.fixture(scope="session", params=["cpu", "cuda"])
 def device(request):
     """Every device that the native op serves here."""

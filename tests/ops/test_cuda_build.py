@@ -3,6 +3,7 @@
 import ctypes
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -19,23 +20,39 @@ HOME = Path(os.environ.get("CUDA_HOME", "/usr/local/cuda"))
 NVCC = HOME / "bin/nvcc" if (HOME / "bin/nvcc").exists() else shutil.which("nvcc")
 
 
-def build(folder, **environment):
-    command = [
-        sys.executable,
-        "setup.py",
-        "-q",
-        "build_ext",
-        "--build-lib",
-        folder,
-        "--build-temp",
-        folder / "t",
-    ]
-    result = subprocess.run(
+FAILING_NVCC = "#!/bin/sh\necho no such architecture >&2\nexit 1\n"
+
+
+def run_build(folder, **environment):
+    places = ["--build-lib", folder, "--build-temp", folder / "t"]
+    command = [sys.executable, "setup.py", "-q", "build_ext", *places]
+    return subprocess.run(
         [str(part) for part in command], cwd=ROOT, env={**os.environ, **environment}, capture_output=True,
         text=True, timeout=900,
     )  # fmt: skip
+
+
+def build(folder, **environment):
+    result = run_build(folder, **environment)
     assert result.returncode == 0, result.stderr
     return result.stdout + result.stderr, *folder.rglob("_C.abi3.so")
+
+
+def fake_toolkit(folder, nvcc):
+    """A CUDA toolkit whose compiler is this script; None leaves it out."""
+    (folder / "bin").mkdir()
+    (folder / "lib64").mkdir()
+    (folder / "lib64/libcudart_static.a").touch()
+    if nvcc is not None:
+        (folder / "bin/nvcc").write_text(nvcc)
+        (folder / "bin/nvcc").chmod(0o755)
+    return folder
+
+
+def setup_functions(monkeypatch):
+    """What setup.py defines, without its setup() call."""
+    monkeypatch.setattr("setuptools.setup", lambda **settings: None)
+    return runpy.run_path(str(ROOT / "setup.py"))
 
 
 def report_of(library):
@@ -94,33 +111,8 @@ def test_loads_in_a_torch_without_cuda(built):
 
 
 @pytest.mark.slow
-def test_the_fast_kernels_do_not_spill(built):
-    """Those of 32 channels in float32, float16 and bfloat16, with several items to a warp and with one."""
-    tools = Path(sys.prefix, "lib").glob("python*/site-packages/triton/backends/nvidia/bin/cuobjdump")
-    cuobjdump = shutil.which("cuobjdump") or next(map(str, tools), None)
-    if cuobjdump is None:
-        pytest.skip("no cuobjdump")
-    report = subprocess.run(
-        [cuobjdump, "-res-usage", built], capture_output=True, text=True, check=True
-    ).stdout
-    usage = dict(re.findall(r"Function (\S+):\s+REG:\d+ STACK:(\d+)", report))
-    fast = {
-        name: int(stack)
-        for name, stack in usage.items()
-        if re.search(r"(forward|backward)I(fLi4ELi8E|NS0_\w*?(Half|BFloat16)ELi8ELi4E)", name)
-    }
-    assert len(fast) == 12
-    assert {name: stack for name, stack in fast.items() if stack} == {}
-
-
-@pytest.mark.slow
 def test_a_failing_nvcc_costs_the_cuda_part_only(tmp_path):
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "lib64").mkdir()
-    (tmp_path / "lib64/libcudart_static.a").touch()
-    nvcc = tmp_path / "bin/nvcc"
-    nvcc.write_text("#!/bin/sh\necho no such architecture >&2\nexit 1\n")
-    nvcc.chmod(0o755)
+    fake_toolkit(tmp_path, FAILING_NVCC)
     (tmp_path / "out").mkdir()
     output, library = build(tmp_path / "out", CUDA_HOME=str(tmp_path), TORCH_CUDA_ARCH_LIST="9.0")
     assert output.count("goes on without its CUDA kernels") == 1
@@ -155,3 +147,51 @@ def test_torch_tells_its_stream_under_the_name_that_is_looked_up():
 )
 def test_which_cards_a_build_serves(built_for, card, serves):
     assert backend._serves_card(built_for, card) is serves
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("nvcc", "message"),
+    [
+        (FAILING_NVCC, "no such architecture"),
+        (None, "nvcc is not found"),
+    ],
+    ids=["fails", "is missing"],
+)
+def test_where_cuda_is_required_a_build_without_it_fails(tmp_path, nvcc, message):
+    home = fake_toolkit(tmp_path, nvcc)
+    environment = dict(
+        CUDA_HOME=str(home), TORCH_CUDA_ARCH_LIST="9.0", DETR_KIT_REQUIRE_CUDA="1", PATH="/usr/bin:/bin"
+    )
+    result = run_build(tmp_path / "out", **environment)
+    assert result.returncode != 0
+    assert message in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("wanted", "compiled", "said"),
+    [
+        ("Hopper", ["9.0+PTX"], ""),
+        ("Ampere;9.0", ["8.0", "8.6+PTX", "9.0"], ""),
+        ("5.2 8.0 9.0+PTX", ["8.0", "9.0+PTX"], "5.2"),
+        ("Volta 9.0a", ["9.0a"], "7.0+PTX"),
+        ("", ["8.0", "9.0", "10.0+PTX"], ""),
+    ],
+)
+def test_architectures_by_name_and_without_those_that_nvcc_does_not_know(
+    tmp_path, monkeypatch, capsys, wanted, compiled, said
+):
+    known = " ".join(f"compute_{number}" for number in (80, 86, 90, 100))
+    nvcc = fake_toolkit(tmp_path, f"#!/bin/sh\necho {known}\n") / "bin/nvcc"
+    monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", wanted)
+    architectures = setup_functions(monkeypatch)["cuda_architectures"]
+    assert architectures(str(nvcc)) == compiled
+    output = capsys.readouterr().out
+    assert (f"does not compile for {said} of" in output) if said else not output
+
+
+def test_a_list_that_nvcc_knows_nothing_of_is_named(tmp_path, monkeypatch):
+    nvcc = fake_toolkit(tmp_path, "#!/bin/sh\necho compute_90\n") / "bin/nvcc"
+    monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", "3.5;Fermi")
+    with pytest.raises(ValueError, match=r"TORCH_CUDA_ARCH_LIST=3\.5 Fermi: .*compiles for none"):
+        setup_functions(monkeypatch)["cuda_architectures"](str(nvcc))

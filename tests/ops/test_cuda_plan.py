@@ -64,7 +64,7 @@ def test_a_tile_is_a_patch_of_one_level(emulator):
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("backward", [False, True])
 @pytest.mark.parametrize("head_dim", [1, 8, 10, 24, 32, 64, 128, 256])
-@pytest.mark.parametrize(("levels", "points"), [(1, 1), (4, 4), (4, 16), (32, 12), (1, 400)])
+@pytest.mark.parametrize(("levels", "points"), [(1, 1), (3, 4), (3, 6), (4, 4), (4, 16), (32, 12), (1, 400)])
 @pytest.mark.parametrize("queries", [1, 300, 22223])
 def test_a_launch_stays_within_the_limits(emulator, dtype, backward, head_dim, levels, points, queries):
     sizes = 1, 22223, queries, 8, head_dim, levels, points, 0
@@ -77,6 +77,19 @@ def test_a_launch_stays_within_the_limits(emulator, dtype, backward, head_dim, l
     assert plan["vector"] == 1 or head_dim % plan["vector"] == 0
     # lanes that share a row span it, or are a whole warp that goes along it
     assert plan["group"] == 32 or plan["group"] * plan["vector"] >= head_dim
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize(("levels", "points"), [(4, 4), (3, 4)], ids=["Deformable DETR", "RT-DETR"])
+@pytest.mark.parametrize("shared_kilobytes", [163, 227], ids=["A100", "H100"])
+def test_shared_memory_does_not_keep_warps_out_of_an_encoder_s_backward(
+    emulator, dtype, levels, points, shared_kilobytes
+):
+    """Registers admit 24 warps to a multiprocessor; each block takes a kilobyte beside what it asks for."""
+    rows = rows_of(COCO[:levels])
+    plan = emulator.plan((1, rows, rows, 8, 32, levels, points, 2), COCO[:levels], dtype, backward=True)
+    blocks = shared_kilobytes * 1024 // (plan["shared_bytes"] + 1024)
+    assert blocks * plan["threads"] // 32 >= 24
 
 
 def test_sizes_past_two_to_the_31(emulator):

@@ -189,7 +189,7 @@ def test_opcheck(random_inputs, grad, shapes):
 @native
 @pytest.mark.parametrize("shapes", [SHAPES, torch.tensor(SHAPES)], ids=["list", "tensor"])
 @pytest.mark.parametrize("entry", [classical, fused])
-def test_compiles_without_a_graph_break(random_inputs, shapes, entry):
+def test_compiles_without_a_graph_break(random_inputs, device, shapes, entry):
     inputs = random_inputs()
     compiled = torch.compile(entry, fullgraph=True, backend="aot_eager")
     results = []
@@ -199,7 +199,8 @@ def test_compiles_without_a_graph_break(random_inputs, shapes, entry):
         (gradient,) = torch.autograd.grad(output.sum(), value)
         results.append((output, gradient))
     assert torch.equal(results[0][0], results[1][0])
-    assert torch.equal(results[0][1], results[1][1])
+    # Atomic additions on a card have no order; the deterministic backward has its own test there.
+    assert_close(results[0][1], results[1][1], **({} if device == "cuda" else dict(rtol=0, atol=0)))
 
 
 @native

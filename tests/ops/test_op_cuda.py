@@ -6,7 +6,7 @@ from torch.testing import assert_close
 
 from detr_kit.ops import backend, ms_deform_attn, ms_deform_attn_fused
 
-from .conftest import make_inputs
+from .conftest import away_from_whole_pixels, make_inputs
 
 pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"),
@@ -37,7 +37,7 @@ def test_the_card_and_the_processor_agree_on_an_encoder(dtype, box):
     """Large enough for tiles; everything else compares small inputs with the reference."""
     shapes = [(50, 67), (25, 34), (13, 17)]
     rows = sum(height * width for height, width in shapes)
-    inputs = make_inputs(shapes, 1, rows, 8, 32, 4, box, dtype)
+    inputs = away_from_whole_pixels(make_inputs(shapes, 1, rows, 8, 32, 4, box, dtype), shapes)
     card = {name: tensor.cuda() for name, tensor in inputs.items()}
     tolerance = {torch.float32: 1e-5, torch.float64: 1e-12, torch.bfloat16: 2e-2, torch.float16: 3e-3}[dtype]
     on_card = fused(card, shapes), *gradients(card, shapes)
@@ -65,6 +65,10 @@ def test_runs_on_the_device_of_its_inputs():
     inputs = on("cuda:1", head_dim=32)
     assert torch.cuda.current_device() == 0
     assert_close(fused(inputs).cpu(), fused({name: tensor.cpu() for name, tensor in inputs.items()}))
+    for ours, theirs in zip(
+        gradients(inputs), gradients({n: t.cpu() for n, t in inputs.items()}), strict=True
+    ):
+        assert_close(ours.cpu(), theirs, rtol=1e-4, atol=1e-4)
     assert torch.cuda.current_device() == 0
     mixed = {**inputs, "sampling_offsets": inputs["sampling_offsets"].to("cuda:0")}
     with pytest.raises(ValueError, match="move them to one device"):
@@ -86,6 +90,7 @@ def test_is_captured_in_a_graph():
     inputs = on("cuda", head_dim=32)
     static = {name: inputs[name].clone() for name in FUSED}
     side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())  # the inputs are made there
     with torch.cuda.stream(side):
         fused(static), gradients(static)
     torch.cuda.current_stream().wait_stream(side)

@@ -192,8 +192,8 @@ inline void store_16(void* address, uint4 bits) {
 }
 
 template <class A>
-void add(A* address, A x) {
-  *address += x;
+void add(bool wanted, A* address, A x) {
+  if (wanted) *address += x;
 }
 template <class T>
 T* row_at(T* base, int32_t row, uint32_t bytes) {
