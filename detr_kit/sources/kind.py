@@ -13,8 +13,8 @@ from .web import content_type, is_web, path_of
 IMAGE_SUFFIXES = tuple(sorted(SUFFIXES))
 VIDEO_SUFFIXES = (
     ".3g2", ".3gp", ".asf", ".avi", ".f4v", ".flv", ".h264", ".hevc", ".ivf", ".m2ts", ".m2v", ".m3u8",
-    ".m4v", ".mjpeg", ".mjpg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".nut", ".ogg", ".ogv",
-    ".rm", ".rmvb", ".ts", ".vob", ".webm", ".wmv", ".y4m",
+    ".m4v", ".mjpeg", ".mjpg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".nut", ".ogg",
+    ".ogv", ".rm", ".rmvb", ".ts", ".vob", ".webm", ".wmv", ".y4m",
 )  # fmt: skip
 _STREAMS = ("rtsp", "rtsps", "rtmp", "rtmps", "rtp", "srt", "tcp", "udp", "mms", "mmsh")
 _VIDEO_TYPES = (

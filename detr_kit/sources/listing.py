@@ -16,8 +16,8 @@ from ..errors import InputError
 from .kind import IMAGE_SUFFIXES, is_image_name, is_video_name
 
 _ACCEPTED = (
-    "a path, an address, encoded bytes, an open file, a PIL image, an array or a tensor, or a list or iterator "
-    "of those"
+    "a path, an address, encoded bytes, an open file, a PIL image, an array or a tensor, or a list or "
+    "iterator of those"
 )
 
 
