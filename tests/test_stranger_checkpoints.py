@@ -113,8 +113,8 @@ class TestPlaces:
     @pytest.mark.parametrize(
         "place",
         [
-            "state_dict", "model", "model_state_dict", "net", "network", "weights", "params", "ema", "ema_state_dict",
-            "ema_model", "student", "checkpoint.model", "ema.module", "anything.at.all",
+            "state_dict", "model", "model_state_dict", "net", "network", "weights", "params", "ema",
+            "ema_state_dict", "ema_model", "student", "checkpoint.model", "ema.module", "anything.at.all",
         ],
     )  # fmt: skip
     def test_weights_are_found_wherever_they_are(self, network, tmp_path, place):
@@ -232,7 +232,8 @@ class TestWhateverElseItHolds:
             "view": base[2:8].view(2, 3).t(), "other": base[4:], "parameter": nn.Parameter(torch.ones(3)),
             "half": torch.ones(2, dtype=torch.float16), "brain": torch.ones(2, dtype=torch.bfloat16),
             "int": torch.arange(3), "bool": torch.tensor([True, False]), "empty": torch.empty(0, 4),
-            "scalar": torch.tensor(7), "bytes": torch.ones(2, dtype=torch.uint8), "double": torch.ones(1).double(),
+            "scalar": torch.tensor(7), "bytes": torch.ones(2, dtype=torch.uint8),
+            "double": torch.ones(1).double(),
         }  # fmt: skip
         torch.save({"model": tensors, "other": Stranger()}, tmp_path / "kinds.pth")
         found = read_checkpoint(tmp_path / "kinds.pth").state_dict
