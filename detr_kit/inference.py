@@ -162,7 +162,7 @@ def _digest(state: Mapping[str, Tensor]) -> str:
     found = hashlib.blake2b(digest_size=8)
     for name, tensor in sorted(state.items()):
         found.update(name.encode())
-        found.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        found.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return found.hexdigest()
 
 

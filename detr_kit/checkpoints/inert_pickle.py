@@ -140,7 +140,7 @@ class _Unpickler(pickle.Unpickler):
         self._bytes: dict[str, bytearray] = {}
         self.dtypes: dict[str, torch.dtype] = {}
         self.foreign: list[str] = []
-        self._stand_ins = {
+        self._stand_ins: dict[tuple[str, str], Callable[..., Any]] = {
             ("torch._utils", "_rebuild_tensor"): self._tensor,
             ("torch._utils", "_rebuild_tensor_v2"): self._tensor,
             ("torch._utils", "_rebuild_tensor_v3"): self._tensor_of_type,
