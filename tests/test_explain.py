@@ -111,5 +111,5 @@ def test_the_command_writes_a_figure_a_detection(trained, shapes, tmp_path, caps
     assert main([*command, *out, "--detection", "0"]) == 0
     assert main([*command, *out, "--query", "5"]) == 0
     assert sorted(path.name for path in Path(tmp_path).iterdir()) == ["000001_0.png", "000001_query_5.png"]
-    assert main([*command, *out, "--score-threshold", "1.1"]) == 2
+    assert main([*command, *out, "--score-threshold", "1"]) == 2
     assert "lower --score-threshold" in capsys.readouterr().err
