@@ -34,7 +34,7 @@ def check_count(name: str, value: Any, *, least: int = 1, most: int | None = Non
     if _is_number(value, Integral) and value >= least and (most is None or value <= most):
         return int(value)
     bounds = f"{least} or more" if most is None else f"in [{least}, {most}]"
-    raise InputError(f"{name}={value!r}; it must be a whole number, {bounds}{remark}")
+    raise InputError(f"{name}={value!r}; it must be {bounds}{remark} (a whole number)")
 
 
 def _is_number(value: Any, kind: type) -> bool:
