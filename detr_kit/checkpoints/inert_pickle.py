@@ -166,8 +166,10 @@ class _Unpickler(pickle.Unpickler):
             self.foreign.append(full_name)
         return Placeholder
 
-    def persistent_load(self, pid: Any) -> _Storage:
-        """The reference to a storage."""
+    def persistent_load(self, pid: Any) -> Any:
+        """The reference to a storage, or the placeholder of a module's class."""
+        if len(pid) == 4 and pid[0] == "module" and pid[1] is Placeholder:  # the older format
+            return Placeholder
         kind, dtype, key, _, _, *view = pid
         if kind != "storage" or not isinstance(dtype, torch.dtype) or any(view):
             raise pickle.UnpicklingError("a reference to something that is no whole storage")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import pickle
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,8 @@ def read_pickle(path: Path) -> tuple[Any, list[str]]:
         InputError: it is damaged, cut off, or no PyTorch file.
     """
     try:
-        with torch.serialization.safe_globals(_HARMLESS):
+        with torch.serialization.safe_globals(_HARMLESS), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the pickle's version
             return torch.load(path, map_location="cpu", weights_only=True), []
     except pickle.UnpicklingError as error:
         return _read_inert(path, error)
