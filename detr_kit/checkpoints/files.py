@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ..data.text_file import read_text
 from ..errors import InputError
 from .find_state import find_state
 from .inert_pickle import StoredTensor
@@ -183,12 +184,12 @@ def _read_folder(path: Path) -> CheckpointFile:
             f"checkpoint {path}: a folder without config.json; give a file, or a transformers folder"
         )
     try:
-        config = json.loads((path / "config.json").read_text())
+        config = json.loads(read_text(path / "config.json"))
     except ValueError as error:
         raise InputError(f"checkpoint {path / 'config.json'}: not valid JSON: {error}") from error
     index = next(path.glob("*.index.json"), None)
     if index is not None:
-        names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+        names = sorted(set(json.loads(read_text(index))["weight_map"].values()))
     else:
         names = [n for n in ("model.safetensors", "pytorch_model.bin") if (path / n).is_file()][:1]
     if not names:

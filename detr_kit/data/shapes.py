@@ -59,7 +59,7 @@ def write_shapes(
 
 def _is_written(path: Path, info: dict[str, str]) -> bool:
     try:
-        return json.loads(path.read_text()).get("info") == info
+        return json.loads(path.read_text(encoding="utf-8")).get("info") == info
     except (OSError, ValueError):
         return False
 

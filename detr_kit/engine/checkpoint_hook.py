@@ -92,7 +92,7 @@ class CheckpointHook(MMEngineCheckpointHook):
 def mark_last_checkpoint(work_dir: str | Path, path: str | Path) -> None:
     """Note which checkpoint `--resume` goes on from, and let `last.pth` stand for it."""
     with whole_file(Path(work_dir) / _MARKER) as partial:
-        partial.write_text(str(path))
+        partial.write_text(str(path), encoding="utf-8")
     name_checkpoint(path, LAST)
 
 
@@ -104,7 +104,7 @@ def last_checkpoint(work_dir: str | Path) -> str | None:
     folder = Path(work_dir)
     marker = folder / _MARKER
     if marker.is_file():
-        marked = Path(marker.read_text().strip())
+        marked = Path(marker.read_text(encoding="utf-8").strip())
         for path in (folder / marked.name, marked):
             if path.is_file():
                 return str(path)

@@ -34,7 +34,7 @@ def read_scalars(work_dir: str | Path) -> list[dict[str, float]]:
     """Every logged line of a run, a resumed run's earlier parts included, oldest first."""
     lines = []
     for path in sorted(Path(work_dir).glob("*/vis_data/scalars.json")):
-        lines += [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
+        lines += [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     return lines
 
 

@@ -69,7 +69,8 @@ class Record:
             for line in self.path.read_text(encoding="utf-8").splitlines() if self.path.is_file() else ():
                 self._read(line)
             former = folder / _FORMER_NAME
-            for name, source in json.loads(former.read_text()).items() if former.is_file() else ():
+            names = json.loads(former.read_text(encoding="utf-8")) if former.is_file() else {}
+            for name, source in names.items():
                 self._made.setdefault(name, Made(str(source), "", {"version": "0.1.0"}))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{self.path}: not as predict writes it ({error}); remove the file") from error
