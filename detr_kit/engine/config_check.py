@@ -138,4 +138,4 @@ def _close(kind: str, registry: Registry) -> str:
     known = {*registry.module_dict, *(registry.parent.module_dict if registry.parent else ())}
     close = difflib.get_close_matches(kind, known, n=1)
     own = 'one of your own is registered by a module that custom_imports = dict(imports=["…"]) names'
-    return f"; did you mean {close[0]!r}?" if close else f"; {own}"
+    return f"; did you mean {close[0]!r}? If not: {own}" if close else f"; {own}"
