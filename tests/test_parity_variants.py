@@ -72,7 +72,9 @@ def test_equal_to_the_original(variant, case):
             assert parameter.grad is None, name
         else:
             total = parameter.grad.abs().sum().item()
-            assert total == pytest.approx(expected[name], rel=1e-3, abs=1e-4), name
+            # A hundred layers of ReLU: which side of a kink a float32 falls on depends on the number of threads.
+            near = 2e-3 if "r101" in reference.name else 1e-3
+            assert total == pytest.approx(expected[name], rel=near, abs=1e-4), name
 
 
 def _expected(arrays, case):
