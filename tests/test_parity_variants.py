@@ -72,7 +72,7 @@ def test_equal_to_the_original(variant, case):
             assert parameter.grad is None, name
         else:
             total = parameter.grad.abs().sum().item()
-            # A hundred layers of ReLU: which side of a kink a float32 falls on depends on the number of threads.
+            # A hundred layers of ReLU: on which side of a kink a float32 falls depends on the threads.
             near = 2e-3 if "r101" in reference.name else 1e-3
             assert total == pytest.approx(expected[name], rel=near, abs=1e-4), name
 
