@@ -72,8 +72,10 @@ def test_equal_to_the_original(variant, case):
             assert parameter.grad is None, name
         else:
             total = parameter.grad.abs().sum().item()
-            # A hundred layers of ReLU: on which side of a kink a float32 falls depends on the threads.
-            near = 2e-3 if "r101" in reference.name else 1e-3
+            # What was recorded for this one is itself up to 0.16 % from the sums in float64: behind a hundred
+            # ReLUs rounding decides on which side of a kink a number falls, another way with each number
+            # of threads.
+            near = 2e-3 if reference.name == "detr_r101_dc5" else 1e-3
             assert total == pytest.approx(expected[name], rel=near, abs=1e-4), name
 
 
