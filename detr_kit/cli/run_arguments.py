@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import os
 from typing import Any
+
+from ..first_process import is_first_process
 
 
 class Overrides(argparse.Action):
@@ -46,5 +47,5 @@ def run_arguments(options: argparse.Namespace) -> dict[str, Any]:
 
 def say(what: str) -> None:
     """Before the imports, which take long on a busy machine; in a run of several processes once."""
-    if os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) == "0":
+    if is_first_process():
         print(what, flush=True)

@@ -18,6 +18,7 @@ from ..checkpoints.files import BUILTIN
 from ..data.formats import DataSource, find_data
 from ..errors import InputError
 from ..evaluation import detections_for
+from ..first_process import is_first_process
 from .features import EMA_HOOK, Features
 from .fine_tune_base import Base, base_of, size_of_test_alone
 from .fine_tune_config import FineTuning, config_text
@@ -157,7 +158,7 @@ def write_fine_tune_config(
         _write(folder, text_in(folder), plan.annotations, aside)
     except OSError as error:
         raise InputError(f"{folder}: it cannot be written: {error.strerror or error}") from error
-    if folder != first and _is_first_process():
+    if folder != first and is_first_process():
         print(f"{first} holds another run or another set: this run is in {folder}", flush=True)
     return folder / CONFIG
 
@@ -238,14 +239,10 @@ def _write(folder: Path, text: str, annotations: Mapping[Path, Any], former: Pat
     for path, data in annotations.items():
         write_whole(folder / path, json.dumps(data))
     write_whole(folder / CONFIG, text)
-    if _is_first_process():
+    if is_first_process():
         if former is not None:
             print(f"the config of the earlier run in {folder} is {former.name} now", flush=True)
         print(f"{folder / CONFIG}:\n\n{text}", flush=True)
-
-
-def _is_first_process() -> bool:
-    return os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) == "0"
 
 
 def _read(checkpoint: str | Path | None) -> CheckpointFile | None:

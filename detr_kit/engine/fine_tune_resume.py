@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from ..config import read_config
 from ..errors import InputError
+from ..first_process import is_first_process
 from .checkpoint_hook import last_checkpoint
 from .run_folder import option_text
 from .written_config import WrittenConfig, write_whole
@@ -38,7 +38,7 @@ def config_to_resume(
     _refuse_changed_data(path, converted)
     epochs = given.get("epochs")
     told = None if epochs is None else _set_epochs(path, written, int(epochs))
-    if os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) == "0":
+    if is_first_process():
         print(f"going on with {path}, {told or 'as it stands'}", flush=True)
     return path
 
