@@ -11,7 +11,7 @@ from detr_kit.config import config_names
 from detr_kit.errors import InputError
 from detr_kit.models import ChannelMapper, LearnedPositionEncoding, ResNet, SinePositionEncoding
 from detr_kit.models.deformable_transformer import encoder_reference_points
-from detr_kit.models.two_stage import proposal_anchors
+from detr_kit.models.queries.proposals import proposal_anchors
 from detr_kit.registry import build
 
 TRAINABLE = {

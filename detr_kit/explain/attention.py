@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..models.attention import MultiheadAttention
-from ..models.ms_deform_attn import MSDeformAttn
+from ..models.layers.attention import MultiheadAttention
+from ..models.layers.ms_deform_attn import MSDeformAttn
 from ..ops.reference import sampling_locations_of
 
 

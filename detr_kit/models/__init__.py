@@ -1,14 +1,14 @@
 """Networks in plain PyTorch: ResNet, position encodings, neck, transformers, DETR and Deformable DETR."""
 
-from .channel_mapper import ChannelMapper
+from .necks.channel_mapper import ChannelMapper
 from .deformable_detr import DeformableDETR
 from .deformable_transformer import DeformableTransformer
 from .detr import DETR
 from .detr_transformer import DetrTransformer
-from .ms_deform_attn import MSDeformAttn
-from .position_encoding import LearnedPositionEncoding, SinePositionEncoding
+from .layers.ms_deform_attn import MSDeformAttn
+from .layers.position_encoding import LearnedPositionEncoding, SinePositionEncoding
 from .postprocess import SigmoidPostprocessor, SoftmaxPostprocessor
-from .resnet import ResNet
+from .backbones.resnet import ResNet
 
 __all__ = [
     "DETR",

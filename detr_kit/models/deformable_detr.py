@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from ..registry import MODELS
 from ..structures import DetectorOutput
-from .channel_mapper import ChannelMapper
+from .necks.channel_mapper import ChannelMapper
 from .deformable_transformer import DeformableTransformer, valid_ratios_of
-from .feed_forward import MLP
-from .precision import at_least_float32, inverse_sigmoid
-from .resize_mask import resize_mask
-from .two_stage import ProposalStage
+from .layers.feed_forward import MLP
+from .layers.precision import at_least_float32, inverse_sigmoid
+from .layers.resize_mask import resize_mask
+from .queries.proposals import ProposalStage
 
 
 @MODELS.register_module()

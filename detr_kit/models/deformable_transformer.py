@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from ..registry import MODELS
-from . import checkpointing as checkpointed
-from .attention import MultiheadAttention
-from .feed_forward import FeedForward
-from .ms_deform_attn import MSDeformAttn
+from .layers import checkpointing as checkpointed
+from .layers.attention import MultiheadAttention
+from .layers.feed_forward import FeedForward
+from .layers.ms_deform_attn import MSDeformAttn
 
 Shapes = Sequence[tuple[int, int]]
 

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from ..registry import MODELS
 from ..structures import DetectorOutput
 from .detr_transformer import DetrTransformer
-from .feed_forward import MLP
-from .precision import at_least_float32
-from .resize_mask import resize_mask
+from .layers.feed_forward import MLP
+from .layers.precision import at_least_float32
+from .layers.resize_mask import resize_mask
 
 
 @MODELS.register_module()

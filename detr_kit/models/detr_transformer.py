@@ -5,9 +5,9 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from ..registry import MODELS
-from . import checkpointing as checkpointed
-from .attention import MultiheadAttention
-from .feed_forward import FeedForward
+from .layers import checkpointing as checkpointed
+from .layers.attention import MultiheadAttention
+from .layers.feed_forward import FeedForward
 
 
 class DetrEncoderLayer(nn.Module):

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from ..registry import MODELS
+from ...registry import MODELS
 
 
 @MODELS.register_module()

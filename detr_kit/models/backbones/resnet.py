@@ -11,9 +11,9 @@ import torchvision
 from torch import Tensor, nn
 from torchvision.ops import FrozenBatchNorm2d
 
-from ..errors import InputError
-from ..registry import MODELS
-from . import checkpointing as checkpointed
+from ...errors import InputError
+from ...registry import MODELS
+from ..layers import checkpointing as checkpointed
 
 _DEPTHS = (18, 34, 50, 101, 152)
 _STAGE_STRIDES = (4, 8, 16, 32)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ..ops import ms_deform_attn_fused
+from ...ops import ms_deform_attn_fused
 
 
 class MSDeformAttn(nn.Module):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .position_encoding import sine_encoding
+from ..layers.position_encoding import sine_encoding
 
 
 def proposal_anchors(masks: Sequence[Tensor]) -> tuple[Tensor, Tensor]:

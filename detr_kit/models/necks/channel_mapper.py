@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from ..registry import MODELS
+from ...registry import MODELS
 
 
 class Projection(nn.Module):

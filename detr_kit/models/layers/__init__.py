@@ -1,0 +1,1 @@
+"""Layers that networks share: attention, deformable attention, feed-forward, encodings."""

@@ -1,0 +1,1 @@
+"""Where a decoder's queries come from."""
