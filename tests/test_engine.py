@@ -13,7 +13,7 @@ from detr_kit.checkpoints import read_checkpoint
 from detr_kit.cli import main
 from detr_kit.config import config_names, read_config
 from detr_kit.engine import Features, evaluate, prepare_config, train
-from detr_kit.engine.curves import read_scalars
+from detr_kit.engine.hooks.curves import read_scalars
 from detr_kit.engine.optim_wrapper import AmpOptimWrapper
 from detr_kit.errors import InputError
 

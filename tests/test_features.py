@@ -17,8 +17,8 @@ from detr_kit.config import read_config
 from detr_kit.data import CocoDataset, EpochSampler
 from detr_kit.data.class_balance import repeat_factors
 from detr_kit.engine import AmpOptimWrapper, Features, prepare_config, train
-from detr_kit.engine.early_stopping_hook import EarlyStoppingHook
-from detr_kit.engine.schedule_check_hook import ScheduleCheckHook
+from detr_kit.engine.hooks.early_stopping import EarlyStoppingHook
+from detr_kit.engine.hooks.schedule_check import ScheduleCheckHook
 from detr_kit.errors import InputError
 from detr_kit.models import ResNet
 from detr_kit.registry import MODELS, build

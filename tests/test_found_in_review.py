@@ -15,7 +15,7 @@ from detr_kit.checkpoints import read_checkpoint, write_checkpoint
 from detr_kit.cli import main
 from detr_kit.data import CocoDataset
 from detr_kit.engine import evaluate, train
-from detr_kit.engine.curves import read_scalars
+from detr_kit.engine.hooks.curves import read_scalars
 from detr_kit.errors import InputError
 from detr_kit.evaluation import evaluate_detections, load_ground_truth, to_coco_detections
 from detr_kit.losses.giou import generalized_iou

@@ -14,7 +14,7 @@ import torch
 from detr_kit.data import CocoDataset, EpochSampler
 from detr_kit.data.seeding import mix_seeds, seeded
 from detr_kit.engine.atomic_file import whole_file
-from detr_kit.engine.checkpoint_hook import PREEMPTED, last_checkpoint, mark_last_checkpoint
+from detr_kit.engine.hooks.checkpoint import PREEMPTED, last_checkpoint, mark_last_checkpoint
 
 from .processes import Command
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from detr_kit.engine import AmpOptimWrapper, OptimWrapper, train
-from detr_kit.engine.curves import read_scalars
+from detr_kit.engine.hooks.curves import read_scalars
 from detr_kit.errors import InputError
 from detr_kit.losses import HungarianMatcher, SetCriterion
 from detr_kit.structures import DetectorOutput
@@ -66,7 +66,7 @@ class TestRuns:
 
 
 def test_the_first_layer_that_overflows_is_named(trained):
-    from detr_kit.engine.numerical_health_hook import first_layer_not_finite
+    from detr_kit.engine.hooks.numerical_health import first_layer_not_finite
 
     runner = trained[1]
     batch = next(iter(runner.train_dataloader))

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from detr_kit.data import write_shapes
-from detr_kit.engine.curves import read_scalars
+from detr_kit.engine.hooks.curves import read_scalars
 from detr_kit.evaluation import evaluate_detections
 
 ROOT = Path(__file__).resolve().parents[1]

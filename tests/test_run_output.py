@@ -11,8 +11,8 @@ import torch
 
 from detr_kit.cli import main
 from detr_kit.engine import evaluate_data, train
-from detr_kit.engine.curves import read_scalars
-from detr_kit.engine.named_checkpoints import name_checkpoint
+from detr_kit.engine.hooks.curves import read_scalars
+from detr_kit.engine.hooks.named_checkpoints import name_checkpoint
 from detr_kit.errors import InputError
 
 from .conftest import TINY

@@ -1,15 +1,15 @@
 """The glue to mmengine: everything about running, nothing about networks."""
 
-from .checkpoint_hook import CheckpointHook
+from .hooks.checkpoint import CheckpointHook
 from .coco_metric import CocoMetric
-from .curves import CurveHook, draw_curves
-from .early_stopping_hook import EarlyStoppingHook
-from .ema_hook import EMAHook
+from .hooks.curves import CurveHook, draw_curves
+from .hooks.early_stopping import EarlyStoppingHook
+from .hooks.ema import EMAHook
 from .evaluate_data import evaluate_data
 from .evaluation_loops import TestLoop, ValLoop
 from .features import Features
 from .fine_tune import fine_tune
-from .logger_hook import LoggerHook
+from .hooks.logger import LoggerHook
 from .optim import GroupedOptimWrapperConstructor
 from .optim_wrapper import AmpOptimWrapper, OptimWrapper
 from .prepare import prepare_config

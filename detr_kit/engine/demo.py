@@ -14,7 +14,7 @@ from ..data import write_shapes
 from ..detections import Detections
 from ..inference import Detector
 from ..visualization import image_grid
-from .curves import draw_curves
+from .hooks.curves import draw_curves
 from .run import evaluate, train
 
 CONFIG = "deformable_detr_r18_shapes"

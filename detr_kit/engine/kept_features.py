@@ -12,7 +12,7 @@ from mmengine.hooks import Hook
 
 from ..errors import InputError
 from .atomic_file import whole_file
-from .checkpoint_hook import last_checkpoint
+from .hooks.checkpoint import last_checkpoint
 from .features import FEATURES_FILE, Features
 
 

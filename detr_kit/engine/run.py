@@ -17,7 +17,7 @@ from ..categories import Categories
 from ..checkpoints import load_state, read_checkpoint
 from ..errors import InputError
 from ..registry import RUNNERS, without_pretrained
-from .checkpoint_hook import last_checkpoint
+from .hooks.checkpoint import last_checkpoint
 from .class_matching import match_classes
 from .features import Features
 from .kept_features import KeptFeaturesHook, features_of_run

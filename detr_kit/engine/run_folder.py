@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from .checkpoint_hook import last_checkpoint
+from .hooks.checkpoint import last_checkpoint
 from .written_config import WrittenConfig, write_whole
 
 CONFIG = "config.py"

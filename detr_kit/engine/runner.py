@@ -23,21 +23,21 @@ from ..checkpoints import load_checkpoint, read_checkpoint
 from ..errors import InputError
 from ..registry import RUNNERS
 from .atomic_file import whole_file
-from .data_check_hook import DataCheckHook
-from .ema_hook import WithoutEMAHook
-from .numerical_health_hook import NumericalHealthHook
-from .plain_checkpoint_hook import PlainCheckpointHook
-from .preemption_hook import PreemptionHook
-from .results_hook import ResultsHook
+from .hooks.data_check import DataCheckHook
+from .hooks.ema import WithoutEMAHook
+from .hooks.numerical_health import NumericalHealthHook
+from .hooks.plain_checkpoint import PlainCheckpointHook
+from .hooks.preemption import PreemptionHook
+from .hooks.results import ResultsHook
 from .resume import check_same_classes, go_on
-from .run_summary_hook import RunSummaryHook
-from .schedule_check_hook import ScheduleCheckHook
-from .seed_hook import SeedHook
-from .shared_statistics_hook import SharedStatisticsHook
-from .skipped_images_hook import SkippedImagesHook
+from .hooks.run_summary import RunSummaryHook
+from .hooks.schedule_check import ScheduleCheckHook
+from .hooks.seed import SeedHook
+from .hooks.shared_statistics import SharedStatisticsHook
+from .hooks.skipped_images import SkippedImagesHook
 from .steady_batches import WorkerRestarts
 from .trainable_detector import unwrap
-from .unused_parameters_hook import UnusedParametersHook
+from .hooks.unused_parameters import UnusedParametersHook
 
 _NOISE = ('"FileClient" will', '"HardDiskBackend" is', "Distributed training is not used", "Hooks will be")
 

@@ -9,9 +9,9 @@ import torch
 from mmengine.hooks import Hook
 from torch import Tensor, nn
 
-from ..errors import InputError
-from ..structures import ImageBatch
-from .trainable_detector import BatchPreprocessor, unwrap
+from ...errors import InputError
+from ...structures import ImageBatch
+from ..trainable_detector import BatchPreprocessor, unwrap
 
 
 class NumericalHealthHook(Hook):

@@ -6,7 +6,7 @@ from typing import Any
 
 from mmengine.hooks import Hook
 
-from ..errors import InputError
+from ...errors import InputError
 
 
 class ScheduleCheckHook(Hook):

@@ -6,7 +6,7 @@ from typing import Any
 
 from mmengine.hooks import LoggerHook as MMEngineLoggerHook
 
-from ..registry import HOOKS
+from ...registry import HOOKS
 
 _POINTS = 10  # of an epoch
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from mmengine.hooks import EarlyStoppingHook as MMEngineEarlyStoppingHook
 
-from ..registry import HOOKS
+from ...registry import HOOKS
 
 
 @HOOKS.register_module()

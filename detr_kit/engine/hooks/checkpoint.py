@@ -10,11 +10,11 @@ from typing import Any
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook as MMEngineCheckpointHook
 
-from ..errors import InputError
-from ..registry import HOOKS
-from .atomic_file import remove_partial_files, whole_file
-from .earlier_run import claim_work_dir
-from .features import FEATURES_FILE
+from ...errors import InputError
+from ...registry import HOOKS
+from ..atomic_file import remove_partial_files, whole_file
+from ..earlier_run import claim_work_dir
+from ..features import FEATURES_FILE
 from .named_checkpoints import BEST, LAST, name_checkpoint
 
 PREEMPTED = "preempted.pth"

@@ -7,8 +7,8 @@ from typing import Any
 from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
 
-from ..errors import InputError
-from .trainable_detector import unwrap
+from ...errors import InputError
+from ..trainable_detector import unwrap
 
 
 class UnusedParametersHook(Hook):

@@ -9,13 +9,13 @@ from mmengine.hooks import Hook
 from rich.console import Console
 from torch.utils.data import DataLoader
 
-from ..categories import Categories
-from ..check import ERROR, WARNING, check_data
-from ..data.annotation_table import MAX_LEFT_OUT
-from ..errors import InputError
-from .class_matching import match_classes
-from .config_data import splits_of_config
-from .trainable_detector import unwrap
+from ...categories import Categories
+from ...check import ERROR, WARNING, check_data
+from ...data.annotation_table import MAX_LEFT_OUT
+from ...errors import InputError
+from ..class_matching import match_classes
+from ..config_data import splits_of_config
+from ..trainable_detector import unwrap
 
 # Pictures of each split that are read before training: all up to so many, a sample of larger splits.
 _ALL, _SAMPLE = 5000, 500

@@ -10,10 +10,10 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.logging import HistoryBuffer
 
-from ..checkpoints.recipe import IMPORTS, RECIPE
-from ..custom_imports import imported_names
-from .resume import data_of
-from .train_loop import EpochBasedTrainLoop
+from ...checkpoints.recipe import IMPORTS, RECIPE
+from ...custom_imports import imported_names
+from ..resume import data_of
+from ..train_loop import EpochBasedTrainLoop
 
 _HISTORY = "detr_kit.history"
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from mmengine.hooks import Hook
 
-from ..data.seeding import mix_seeds, seed_everything
+from ...data.seeding import mix_seeds, seed_everything
 
 
 class SeedHook(Hook):

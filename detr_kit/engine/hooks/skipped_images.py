@@ -6,8 +6,8 @@ from typing import Any
 
 from mmengine.hooks import Hook
 
-from ..errors import InputError
-from ..structures import ImageBatch
+from ...errors import InputError
+from ...structures import ImageBatch
 
 _MAX_SHARE = 0.1  # of the set; beyond that it is not a few bad files
 

@@ -13,7 +13,7 @@ from mmengine.device import get_device
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 
-from .checkpoint_hook import PREEMPTED, mark_last_checkpoint
+from .checkpoint import PREEMPTED, mark_last_checkpoint
 
 
 class PreemptionHook(Hook):

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from .atomic_file import PARTIAL
+from ..atomic_file import PARTIAL
 
 BEST, LAST = "best.pth", "last.pth"
 

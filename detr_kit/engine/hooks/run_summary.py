@@ -10,11 +10,11 @@ from typing import Any
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 
-from ..evaluation import figure_text
-from .checkpoint_hook import PREEMPTED, last_checkpoint
-from .earlier_run import RESULTS
+from ...evaluation import figure_text
+from .checkpoint import PREEMPTED, last_checkpoint
+from ..earlier_run import RESULTS
 from .named_checkpoints import BEST, LAST
-from .results_hook import rows_of
+from .results import rows_of
 
 
 class RunSummaryHook(Hook):

@@ -8,7 +8,7 @@ from mmengine.hooks import EMAHook as MMEngineEMAHook
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from ..registry import HOOKS
+from ...registry import HOOKS
 
 _AVERAGED = "module."  # how mmengine begins the names of the second set of weights
 

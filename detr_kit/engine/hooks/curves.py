@@ -10,7 +10,7 @@ from typing import Any
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
 
-from ..registry import HOOKS
+from ...registry import HOOKS
 
 
 @HOOKS.register_module()
