@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from detr_kit.cli import main
-from detr_kit.engine import evaluate_data, train
+from detr_kit.fine_tune import evaluate_data
+from detr_kit.engine import train
 from detr_kit.engine.hooks.curves import read_scalars
 from detr_kit.engine.hooks.named_checkpoints import name_checkpoint
 from detr_kit.errors import InputError

@@ -3,7 +3,7 @@
 import pytest
 
 from detr_kit.data.formats import find_data
-from detr_kit.engine.fine_tune import write_fine_tune_config
+from detr_kit.fine_tune.run import write_fine_tune_config
 from detr_kit.errors import InputError
 
 from .conftest import TINY

@@ -42,7 +42,8 @@ def run(options: argparse.Namespace) -> None:
         if options.data is None and getattr(options, name) is not None:
             raise InputError(f"--{name} goes with --data; a config names its data itself")
     say(f"reading {checkpoint} …")
-    from ..engine import evaluate, evaluate_data
+    from ..engine import evaluate
+    from ..fine_tune import evaluate_data
 
     arguments = {"out": options.out, "pictures": options.pictures, **run_arguments(options)}
     if options.data is None:

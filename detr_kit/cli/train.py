@@ -39,7 +39,8 @@ def add_command(commands: argparse._SubParsersAction) -> None:
 def run(options: argparse.Namespace) -> None:
     data = data_arguments(options)
     say(f"reading {options.data or options.config} …")
-    from ..engine import Features, fine_tune, train
+    from ..engine import Features, train
+    from ..fine_tune import fine_tune
 
     arguments = run_arguments(options)
     if options.strict:

@@ -5,10 +5,8 @@ from .coco_metric import CocoMetric
 from .hooks.curves import CurveHook, draw_curves
 from .hooks.early_stopping import EarlyStoppingHook
 from .hooks.ema import EMAHook
-from .evaluate_data import evaluate_data
 from .evaluation_loops import TestLoop, ValLoop
 from .features import Features
-from .fine_tune import fine_tune
 from .hooks.logger import LoggerHook
 from .optim import GroupedOptimWrapperConstructor
 from .optim_wrapper import AmpOptimWrapper, OptimWrapper
@@ -37,8 +35,6 @@ __all__ = [
     "ValLoop",
     "draw_curves",
     "evaluate",
-    "evaluate_data",
-    "fine_tune",
     "prepare_config",
     "train",
 ]

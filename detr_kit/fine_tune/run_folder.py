@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from .hooks.checkpoint import last_checkpoint
+from ..engine.hooks.checkpoint import last_checkpoint
 from .written_config import WrittenConfig, write_whole
 
 CONFIG = "config.py"

@@ -20,8 +20,8 @@ from ..checkpoints import (
 )
 from ..data.formats import DataSource, Split, find_data
 from ..errors import InputError
-from .fine_tune_base import base_of
-from .run import evaluate
+from .base import base_of
+from ..engine.run import evaluate
 from .run_folder import set_name
 from .written_config import write_whole
 
