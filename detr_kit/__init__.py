@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from .detections import Detections
-    from .inference import Detector
+    from .inference import Detections, Detector
     from .zoo import build_network
 
-_HOMES = {"Detections": "detections", "Detector": "inference", "build_network": "zoo"}
+_HOMES = {"Detections": "inference", "Detector": "inference", "build_network": "zoo"}
 
 __all__ = ["Detections", "Detector", "build_network"]
 

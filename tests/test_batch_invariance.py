@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from detr_kit.batch_size import automatic_batch_size
 from detr_kit.data.normalize import normalize_batch
 from detr_kit.data.shapes import SHAPES
 from detr_kit.engine import evaluate
 from detr_kit.engine.trainable_detector import groups_of_one_size
 from detr_kit.errors import InputError
+from detr_kit.inference.batch_size import automatic_batch_size
 from detr_kit.structures import ImageBatch, Target
 
 from .small_models import random_images

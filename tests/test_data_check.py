@@ -10,8 +10,8 @@ from detr_kit.check import check_data
 from detr_kit.cli import main
 from detr_kit.data.formats import find_data
 from detr_kit.data.segmentation_box import box_of_segmentation
-from detr_kit.fine_tune.data import class_names_of, parts_of
 from detr_kit.errors import InputError
+from detr_kit.fine_tune.data import class_names_of, parts_of
 
 SIDE = 48
 

@@ -10,9 +10,9 @@ from PIL import Image
 
 from detr_kit import Detector
 from detr_kit.checkpoints import write_checkpoint
-from detr_kit.detections import Detections
 from detr_kit.errors import InputError
-from detr_kit.inference import choose_device
+from detr_kit.inference.detections import Detections
+from detr_kit.inference.detector import choose_device
 from detr_kit.visualization import class_colour
 
 from .conftest import TINY

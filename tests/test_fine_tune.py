@@ -16,10 +16,10 @@ from detr_kit.cli import main
 from detr_kit.config import read_config
 from detr_kit.data import write_shapes
 from detr_kit.engine import prepare_config
-from detr_kit.fine_tune.run import write_fine_tune_config
+from detr_kit.errors import InputError
 from detr_kit.fine_tune.base import _base_of_recipe
 from detr_kit.fine_tune.preset import choose_preset
-from detr_kit.errors import InputError
+from detr_kit.fine_tune.run import write_fine_tune_config
 
 from .conftest import TINY
 from .data_formats import write_coco

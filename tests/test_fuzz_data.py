@@ -18,8 +18,8 @@ from rich.console import Console
 from detr_kit.check import WARNING, check_data, write_html
 from detr_kit.data import CocoDataset
 from detr_kit.data.formats import find_data
-from detr_kit.fine_tune.data import converted, parts_of
 from detr_kit.errors import InputError
+from detr_kit.fine_tune.data import converted, parts_of
 
 from .fuzz_trees import DEFECTS, write_set
 

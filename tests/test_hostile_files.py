@@ -13,9 +13,9 @@ from detr_kit.cli import main
 from detr_kit.config import read_config
 from detr_kit.data.formats import find_data
 from detr_kit.data.formats.split import split_name
-from detr_kit.fine_tune.run import write_fine_tune_config
 from detr_kit.errors import InputError
 from detr_kit.export.metadata import ExportMetadata
+from detr_kit.fine_tune.run import write_fine_tune_config
 from detr_kit.registry import refuse_imports
 
 from .conftest import TINY

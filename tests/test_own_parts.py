@@ -10,8 +10,8 @@ from detr_kit.checkpoints import read_checkpoint, write_checkpoint
 from detr_kit.cli import main
 from detr_kit.config import read_config
 from detr_kit.engine import Features
-from detr_kit.fine_tune.run import write_fine_tune_config
 from detr_kit.errors import InputError
+from detr_kit.fine_tune.run import write_fine_tune_config
 from detr_kit.registry import HOOKS, MODELS, TRANSFORMS, without_pretrained
 
 from .conftest import TINY

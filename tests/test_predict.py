@@ -11,8 +11,8 @@ from PIL import Image
 
 from detr_kit import Detector, predict
 from detr_kit.cli import main
-from detr_kit.detections import Detections
 from detr_kit.errors import InputError
+from detr_kit.inference.detections import Detections
 from detr_kit.predict import PredictRun, plan_outputs
 from detr_kit.predict import run as run_module
 from detr_kit.predict.window import Window

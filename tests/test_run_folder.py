@@ -8,10 +8,10 @@ import pytest
 
 from detr_kit.cli import main
 from detr_kit.engine import prepare_config
+from detr_kit.errors import InputError
 from detr_kit.fine_tune.run import write_fine_tune_config
 from detr_kit.fine_tune.run_folder import set_name
 from detr_kit.fine_tune.written_config import WrittenConfig
-from detr_kit.errors import InputError
 
 from .conftest import TINY
 from .data_formats import write_coco, write_voc

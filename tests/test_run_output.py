@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from detr_kit.cli import main
-from detr_kit.fine_tune import evaluate_data
 from detr_kit.engine import train
 from detr_kit.engine.hooks.curves import read_scalars
 from detr_kit.engine.hooks.named_checkpoints import name_checkpoint
 from detr_kit.errors import InputError
+from detr_kit.fine_tune import evaluate_data
 
 from .conftest import TINY
 from .data_formats import write_yolo

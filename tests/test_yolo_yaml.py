@@ -3,8 +3,8 @@
 import pytest
 
 from detr_kit.data.formats import find_data
-from detr_kit.fine_tune.run import write_fine_tune_config
 from detr_kit.errors import InputError
+from detr_kit.fine_tune.run import write_fine_tune_config
 
 from .conftest import TINY
 from .yolo_sets import boxes, class_names, contents, pairs, picture, said, text, usual

@@ -28,7 +28,7 @@ def add_command(commands: argparse._SubParsersAction) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from ..predictor import check_numbers
+    from ..inference.predictor import check_numbers
 
     check_numbers(options.score_threshold, None)
     detector = build_detector(options)

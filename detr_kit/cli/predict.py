@@ -34,8 +34,8 @@ def add_command(commands: argparse._SubParsersAction) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    from ..inference.predictor import check_numbers
     from ..predict import PredictRun
-    from ..predictor import check_numbers
 
     check_numbers(options.score_threshold, options.batch_size)
     predict = PredictRun(

@@ -1,12 +1,12 @@
 """The glue to mmengine: everything about running, nothing about networks."""
 
-from .hooks.checkpoint import CheckpointHook
 from .coco_metric import CocoMetric
+from .evaluation_loops import TestLoop, ValLoop
+from .features import Features
+from .hooks.checkpoint import CheckpointHook
 from .hooks.curves import CurveHook, draw_curves
 from .hooks.early_stopping import EarlyStoppingHook
 from .hooks.ema import EMAHook
-from .evaluation_loops import TestLoop, ValLoop
-from .features import Features
 from .hooks.logger import LoggerHook
 from .optim import GroupedOptimWrapperConstructor
 from .optim_wrapper import AmpOptimWrapper, OptimWrapper

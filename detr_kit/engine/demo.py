@@ -11,8 +11,7 @@ from PIL import Image
 
 from ..checkpoints import write_builtin
 from ..data import write_shapes
-from ..detections import Detections
-from ..inference import Detector
+from ..inference import Detections, Detector
 from ..visualization import image_grid
 from .hooks.curves import draw_curves
 from .run import evaluate, train

@@ -12,8 +12,8 @@ from mmengine.hooks import Hook
 
 from ..errors import InputError
 from .atomic_file import whole_file
-from .hooks.checkpoint import last_checkpoint
 from .features import FEATURES_FILE, Features
+from .hooks.checkpoint import last_checkpoint
 
 
 def features_of_run(folder: str | Path) -> Features:

@@ -17,9 +17,9 @@ from ..categories import Categories
 from ..checkpoints import load_state, read_checkpoint
 from ..errors import InputError
 from ..registry import RUNNERS, without_pretrained
-from .hooks.checkpoint import last_checkpoint
 from .class_matching import match_classes
 from .features import Features
+from .hooks.checkpoint import last_checkpoint
 from .kept_features import KeptFeaturesHook, features_of_run
 from .prepare import check_paths, prepare_config
 from .process_group import process_group

@@ -29,15 +29,15 @@ from .hooks.numerical_health import NumericalHealthHook
 from .hooks.plain_checkpoint import PlainCheckpointHook
 from .hooks.preemption import PreemptionHook
 from .hooks.results import ResultsHook
-from .resume import check_same_classes, go_on
 from .hooks.run_summary import RunSummaryHook
 from .hooks.schedule_check import ScheduleCheckHook
 from .hooks.seed import SeedHook
 from .hooks.shared_statistics import SharedStatisticsHook
 from .hooks.skipped_images import SkippedImagesHook
+from .hooks.unused_parameters import UnusedParametersHook
+from .resume import check_same_classes, go_on
 from .steady_batches import WorkerRestarts
 from .trainable_detector import unwrap
-from .hooks.unused_parameters import UnusedParametersHook
 
 _NOISE = ('"FileClient" will', '"HardDiskBackend" is', "Distributed training is not used", "Hooks will be")
 

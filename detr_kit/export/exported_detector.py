@@ -13,7 +13,7 @@ from torchvision.transforms import v2
 
 from ..data.normalize import normalize_batch
 from ..errors import InputError
-from ..predictor import Predictor
+from ..inference import Predictor
 from ..registry import MODELS, TRANSFORMS, build
 from ..structures import DetectorOutput, ImageBatch, Prediction
 from .metadata import ExportMetadata

@@ -12,10 +12,8 @@ from typing import Any
 import torch
 
 from ..data.image_io import read_image
-from ..detections import Detections
 from ..evaluation import evaluate_detections
-from ..inference import Detector
-from ..predictor import Predictor
+from ..inference import Detections, Detector, Predictor
 from ..structures import Prediction
 from .compare import Drift, Matches, latencies, match
 from .exported_detector import ExportedDetector

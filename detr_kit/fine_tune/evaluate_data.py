@@ -19,9 +19,9 @@ from ..checkpoints import (
     strip_wrapper,
 )
 from ..data.formats import DataSource, Split, find_data
+from ..engine.run import evaluate
 from ..errors import InputError
 from .base import base_of
-from ..engine.run import evaluate
 from .run_folder import set_name
 from .written_config import write_whole
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ..config import read_config
+from ..engine.hooks.checkpoint import last_checkpoint
 from ..errors import InputError
 from ..first_process import is_first_process
-from ..engine.hooks.checkpoint import last_checkpoint
 from .run_folder import option_text
 from .written_config import WrittenConfig, write_whole
 

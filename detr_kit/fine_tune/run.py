@@ -16,17 +16,17 @@ from mmengine.runner import Runner
 from ..checkpoints import CheckpointFile, checkpoint_path, read_checkpoint
 from ..checkpoints.files import BUILTIN
 from ..data.formats import DataSource, find_data
+from ..engine.features import EMA_HOOK, Features
+from ..engine.prepare import prepare_config
+from ..engine.run import train
 from ..errors import InputError
 from ..evaluation import detections_for
 from ..first_process import is_first_process
-from ..engine.features import EMA_HOOK, Features
 from .base import Base, base_of, size_of_test_alone
 from .config import FineTuning, config_text
 from .data import class_names_of, converted, identity, most_objects, parts_of
 from .preset import choose_preset
 from .resume import config_to_resume
-from ..engine.prepare import prepare_config
-from ..engine.run import train
 from .run_folder import CONFIG, first_folder, folder_to_resume, folder_to_write, put_aside
 from .written_config import write_whole
 

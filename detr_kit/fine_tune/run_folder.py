@@ -8,8 +8,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
 from ..engine.hooks.checkpoint import last_checkpoint
+from ..errors import InputError
 from .written_config import WrittenConfig, write_whole
 
 CONFIG = "config.py"

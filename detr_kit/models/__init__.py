@@ -1,14 +1,14 @@
 """Networks in plain PyTorch: ResNet, position encodings, neck, transformers, DETR and Deformable DETR."""
 
-from .necks.channel_mapper import ChannelMapper
+from .backbones.resnet import ResNet
 from .deformable_detr import DeformableDETR
 from .deformable_transformer import DeformableTransformer
 from .detr import DETR
 from .detr_transformer import DetrTransformer
 from .layers.ms_deform_attn import MSDeformAttn
 from .layers.position_encoding import LearnedPositionEncoding, SinePositionEncoding
+from .necks.channel_mapper import ChannelMapper
 from .postprocess import SigmoidPostprocessor, SoftmaxPostprocessor
-from .backbones.resnet import ResNet
 
 __all__ = [
     "DETR",

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from ..registry import MODELS
 from ..structures import DetectorOutput
-from .necks.channel_mapper import ChannelMapper
 from .deformable_transformer import DeformableTransformer, valid_ratios_of
 from .layers.feed_forward import MLP
 from .layers.precision import at_least_float32, inverse_sigmoid
 from .layers.resize_mask import resize_mask
+from .necks.channel_mapper import ChannelMapper
 from .queries.proposals import ProposalStage
 
 

@@ -13,9 +13,9 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ..detections import Detections
 from ..errors import InputError
-from ..predictor import Predictor, check_numbers
+from ..inference import Detections
+from ..inference.predictor import Predictor, check_numbers
 from ..sources import BrokenOff, VideoReader, VideoWriter, is_video
 from .output_names import json_path, plan_outputs
 from .record import Made, Record

@@ -15,8 +15,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from .. import __version__
-from ..detections import Detections
-from ..predictor import Predictor
+from ..inference import Detections, Predictor
 from ..visualization import class_colour
 from .limits import Limits
 from .metrics import MeasureRequests

@@ -9,8 +9,7 @@ import numpy as np
 from ..errors import InputError
 from ..export import ExportedDetector
 from ..export.exported_detector import FORMATS
-from ..inference import Detector
-from ..predictor import Predictor
+from ..inference import Detector, Predictor
 
 EXPORTED = {ending for ending, _ in FORMATS.values()}
 

@@ -14,8 +14,7 @@ import anyio.to_thread
 import numpy as np
 from starlette.requests import ClientDisconnect, Request
 
-from ..detections import Detections
-from ..predictor import Predictor
+from ..inference import Detections, Predictor
 from .batching import BatchingQueue
 from .connections import Connections
 from .limits import Limits

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from detr_kit.categories import Categories
-from detr_kit.detections import Detections
+from detr_kit.inference.detections import Detections
 from detr_kit.serving import Limits, create_app, run_server
 
 UNLUCKY = 13  # an image whose first pixel has this red value breaks its batch

@@ -10,8 +10,8 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 
 from ..atomic_file import whole_file
-from .checkpoint import WITH_CHECKPOINTS
 from ..earlier_run import RESULTS, claim_work_dir
+from .checkpoint import WITH_CHECKPOINTS
 
 _ROWS = "results"  # in the message hub, and with it in every checkpoint
 _LEFT_OUT = ("data_time", "memory", "grad_norm")

@@ -11,8 +11,8 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 
 from ...evaluation import figure_text
-from .checkpoint import PREEMPTED, last_checkpoint
 from ..earlier_run import RESULTS
+from .checkpoint import PREEMPTED, last_checkpoint
 from .named_checkpoints import BEST, LAST
 from .results import rows_of
 

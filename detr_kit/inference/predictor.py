@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..categories import Categories
+from ..errors import InputError
+from ..number_ranges import check_count, check_share
+from ..sources import Source, expand, is_live, is_single, is_video, iterate_images, load_image
+from ..structures import Prediction
 from .batch_size import MOST, automatic_batch_size
-from .categories import Categories
 from .detections import Detections
-from .errors import InputError
-from .number_ranges import check_count, check_share
-from .sources import Source, expand, is_live, is_single, is_video, iterate_images, load_image
-from .structures import Prediction
 
 
 class Predictor(ABC):

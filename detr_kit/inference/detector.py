@@ -13,8 +13,8 @@ from mmengine.config import Config
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
-from .categories import Categories
-from .checkpoints import (
+from ..categories import Categories
+from ..checkpoints import (
     CheckpointFile,
     categories_of,
     detect_format,
@@ -23,17 +23,17 @@ from .checkpoints import (
     read_recipe,
     strip_wrapper,
 )
-from .checkpoints.architecture import Architecture
-from .config import config_dir, config_names, read_config
-from .data.normalize import normalize_batch
-from .errors import InputError
-from .explain import Explanation, explain
-from .number_ranges import check_share
+from ..checkpoints.architecture import Architecture
+from ..config import config_dir, config_names, read_config
+from ..data.normalize import normalize_batch
+from ..errors import InputError
+from ..explain import Explanation, explain
+from ..number_ranges import check_share
+from ..registry import MODELS, TRANSFORMS, build
+from ..sources import Source, load_image
+from ..structures import ImageBatch, Prediction
+from ..zoo import build_network
 from .predictor import Predictor
-from .registry import MODELS, TRANSFORMS, build
-from .sources import Source, load_image
-from .structures import ImageBatch, Prediction
-from .zoo import build_network
 
 HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
 

@@ -14,11 +14,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from .categories import Categories
-from .errors import InputError
-from .evaluation import to_coco_detections
-from .structures import Prediction
-from .visualization import draw_boxes
+from ..categories import Categories
+from ..errors import InputError
+from ..evaluation import to_coco_detections
+from ..structures import Prediction
+from ..visualization import draw_boxes
 
 if TYPE_CHECKING:
     import pandas
