@@ -7,16 +7,19 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "detr_kit"
 FLOORS = {
-    "errors": 1, "categories": 1, "structures": 1, "registry": 1, "config": 1, "ops": 1, "batch_size": 1,
-    "number_ranges": 1, "first_process": 1,
-    "custom_imports": 1,
+    "errors": 0,
+    "categories": 1, "structures": 1, "registry": 1, "config": 1, "ops": 1, "visualization": 1,
+    "number_ranges": 1, "first_process": 1, "custom_imports": 1,
     "models": 2, "data": 2,
-    "losses": 3, "zoo": 3, "sources": 3,
-    "evaluation": 4, "visualization": 4, "checkpoints": 4, "detections": 4, "environment": 4,
-    "explain": 4, "check": 4,
-    "inference": 5, "predictor": 5, "predict": 5, "engine": 5, "export": 5, "serving": 5,
-    "cli": 6, "__main__": 6,
+    "losses": 3, "families": 3, "zoo": 3,
+    "evaluation": 4, "check": 4, "explain": 4, "sources": 4, "checkpoints": 4, "environment": 4,
+    "inference": 5,
+    "predict": 6, "engine": 6, "export": 6,
+    "serving": 7, "fine_tune": 7,
+    "cli": 8,
+    "__main__": 9,
 }  # fmt: skip
+SINGLE_FILES = 1  # the floor whose rooms are single files, which may know each other
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 
 
@@ -35,8 +38,9 @@ def _imports(path: Path) -> set[str]:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_imports_go_down(path):
     own = FLOORS[path.relative_to(PACKAGE).parts[0].removesuffix(".py")]
-    for room in _imports(path):
-        assert FLOORS[room] <= own, f"{path.name} (floor {own}) imports {room} (floor {FLOORS[room]})"
+    for room in _imports(path) - {path.relative_to(PACKAGE).parts[0].removesuffix(".py")}:
+        below = FLOORS[room] < own or FLOORS[room] == own == SINGLE_FILES
+        assert below, f"{path.name} (floor {own}) imports {room} (floor {FLOORS[room]})"
 
 
 @pytest.mark.parametrize("room", ["models", "losses", "ops", "data"])
