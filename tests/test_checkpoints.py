@@ -18,8 +18,8 @@ from detr_kit.checkpoints import (
     read_checkpoint,
     write_checkpoint,
 )
-from detr_kit.checkpoints.rules import Rule
 from detr_kit.errors import InputError
+from detr_kit.families.rules import Rule
 
 from .reference_model import Reference
 

@@ -8,14 +8,7 @@ from torch import Tensor
 
 from ..categories import COCO_80, COCO_91
 from ..errors import InputError
-from . import huggingface, mmdet, official
-from .architecture import Architecture, architecture_of
-
-_PEERS = {"official": official, "mmdet": mmdet, "huggingface": huggingface}
-FORMATS = ("detr_kit", *_PEERS)
-_OWN_SIGNATURES = ("class_head.weight", "class_heads.0.weight")
-SIGNATURES = (*_OWN_SIGNATURES, *(begin for peer in _PEERS.values() for begin in peer.SIGNATURES))
-"""Beginnings of keys that tell the formats apart: one of them is in every checkpoint."""
+from ..families import FORMATS, Architecture, KeyNames, family_of_keys
 
 
 class CheckpointFormat(str):
@@ -64,20 +57,24 @@ def convert_state_dict(
     if to not in FORMATS:
         raise InputError(f"convert_state_dict: to={to!r}; it must be one of {', '.join(FORMATS)}")
     found, ours = _to_ours(state_dict)
+    theirs = _names_of(found.architecture, to)
     if classes == "coco80":
         ours = _pick_coco_80(ours, found.architecture)
     elif classes != "keep":
         raise InputError(f'convert_state_dict: classes={classes!r}; it must be "keep" or "coco80"')
-    return ours if to == "detr_kit" else _PEERS[to].from_ours(ours, found.architecture)
+    return theirs.from_ours(ours, found.architecture)
 
 
-def conversion_notes(converted: Mapping[str, Tensor], source: str, to: str, dilation: bool) -> list[str]:
+def conversion_notes(
+    converted: Mapping[str, Tensor], architecture: Architecture, source: str, to: str, dilation: bool
+) -> list[str]:
     """What has to be set for converted weights to give the same numbers.
 
     Args:
-        converted: the result; source, to: format names; dilation: whether the model is DC5.
+        converted: the result; architecture: what it is of; source, to: format names.
+        dilation: whether the model is DC5.
     """
-    notes = mmdet.notes(converted) if to == "mmdet" else []
+    notes = _names_of(architecture, to).notes(converted)
     if dilation and source == "mmdet":
         notes.append('mmdet dilates all of the last stage: set model.network.backbone.dilation="all" here')
     if dilation and to == "mmdet":
@@ -88,38 +85,35 @@ def conversion_notes(converted: Mapping[str, Tensor], source: str, to: str, dila
     return notes
 
 
+def _names_of(architecture: Architecture, to: str) -> KeyNames:
+    names = architecture.family.names_in(to)
+    if names is None:
+        has = ", ".join(names.format for names in architecture.family.key_names)
+        raise InputError(
+            f"{to} has no names for the weights of {architecture.config_name}; known for it: {has}"
+        )
+    return names
+
+
 def _to_ours(state_dict: Mapping[str, Tensor]) -> tuple[CheckpointFormat, dict[str, Tensor]]:
-    keys = state_dict.keys()
-    name = "detr_kit"
-    if not any(key in keys for key in _OWN_SIGNATURES):
-        name = next((peer for peer, module in _PEERS.items() if module.matches(keys)), "")
-        if not name:
-            raise InputError(
-                "these are not the weights of a DETR or Deformable DETR in a known format "
-                f"({', '.join(FORMATS)}); {len(state_dict)} tensors, the first keys are {list(keys)[:3]}"
-            )
+    family, names = family_of_keys(state_dict)
     try:
-        ours = dict(state_dict) if name == "detr_kit" else _PEERS[name].to_ours(state_dict)
-        return CheckpointFormat(name, architecture_of(ours)), ours
-    except (KeyError, IndexError, ZeroDivisionError) as error:
+        ours = names.to_ours(state_dict)
+        return CheckpointFormat(names.format, family.architecture_of(ours)), ours
+    except (KeyError, IndexError, ValueError, ZeroDivisionError) as error:
         missing = f"{error} is missing" if isinstance(error, KeyError) else "tensors have other shapes"
-        raise InputError(f"these look like {name} weights of a DETR, but {missing}") from error
+        raise InputError(f"these look like {names.format} weights of a DETR, but {missing}") from error
 
 
 def _pick_coco_80(state: Mapping[str, Tensor], architecture: Architecture) -> dict[str, Tensor]:
-    """The rows of COCO's 80 categories, in mmdet's order; "no object" stays last."""
+    """The rows of COCO's 80 categories, in mmdet's order; what follows the classes stays last."""
     if architecture.num_classes != len(COCO_91):
         raise InputError(
             f'classes="coco80" picks from the 91 COCO ids; these weights have '
             f"{architecture.num_classes} classes"
         )
-    rows = list(COCO_80.ids)
     result = dict(state)
-    last = f"class_heads.{architecture.num_decoder_layers}."
-    for key in state:
-        if key.startswith("class_head."):
-            result[key] = state[key][[*rows, len(COCO_91)]]
-        elif key.startswith("class_heads."):
-            # The two-stage proposal head knows one class only, which is row 0.
-            result[key] = state[key][[0, *rows[1:]] if key.startswith(last) else rows]
+    for key, rows in architecture.family.class_rows(state).items():
+        kept = [*COCO_80.ids, *range(len(COCO_91), len(COCO_91) + rows.extra)]
+        result[key] = state[key][[0, *kept[1:]] if rows.only_object else kept]
     return result

@@ -12,13 +12,12 @@ from torch import Tensor, nn
 
 from ..categories import COCO_80, Categories
 from ..errors import InputError
+from ..families import Architecture
 from ..registry import MODELS, build
 from ..structures import DetectorOutput
-from .architecture import Architecture
 from .convert import conversion_notes, convert_state_dict, detect_format
 from .files import check_checkpoint_name, checkpoint_path, read_checkpoint, write_checkpoint, write_whole
 from .finite import check_finite
-from .huggingface import model_config
 from .load import categories_of
 from .wrapper import strip_wrapper, unwrap_state
 
@@ -75,13 +74,14 @@ def convert_file(
         _write_folder(out, converted, found.architecture, categories, is_dilated, metadata)
     else:
         write_checkpoint(out, converted, metadata)
+    notes = conversion_notes(converted, found.architecture, found, to, bool(dilation))
     return ConversionReport(
         source=str(found),
         destination=to,
         path=out,
         architecture=found.architecture.config_name,
         num_tensors=len(state),
-        notes=[*file.notes, *_left_out(left_out), *conversion_notes(converted, found, to, bool(dilation))],
+        notes=[*file.notes, *_left_out(left_out), *notes],
     )
 
 
@@ -166,21 +166,13 @@ def _write_folder(
     dilation: bool,
     metadata: dict,
 ) -> None:
-    config = model_config(architecture, categories, dilation)
-    # Nothing is tied over there (see model_config), so every name needs its own copy.
+    family = architecture.family
+    config = family.transformers_config(architecture, categories, dilation)
+    # Nothing is tied over there, so every name needs its own copy.
     write_checkpoint(folder / "model.safetensors", {k: t.clone() for k, t in state.items()}, metadata)
-    deformable = config["model_type"] == "deformable_detr"
-    processor = {
-        "image_processor_type": "DeformableDetrImageProcessor" if deformable else "DetrImageProcessor",
-        "size": {"shortest_edge": 800, "longest_edge": 1333},
-        "image_mean": [0.485, 0.456, 0.406],
-        "image_std": [0.229, 0.224, 0.225],
-        "do_resize": True,
-        "do_rescale": True,
-        "do_normalize": True,
-        "do_pad": True,
-        "format": "coco_detection",
-    }
-    for name, content in (("config.json", config), ("preprocessor_config.json", processor)):
+    for name, content in (
+        ("config.json", config),
+        ("preprocessor_config.json", family.transformers_processor()),
+    ):
         text = json.dumps(content, indent=2)
         write_whole(folder / name, lambda partial, text=text: partial.write_text(text))  # type: ignore[misc]

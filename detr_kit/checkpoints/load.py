@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ..categories import COCO_80, COCO_91, UNUSED, Categories
 from ..errors import InputError
+from ..families import ClassRows
 from .convert import CheckpointFormat, convert_state_dict, detect_format
 from .files import CheckpointFile, read_checkpoint
 from .finite import check_finite
@@ -123,7 +124,8 @@ def load_state(
     ignored = [k for k in {*own, *ours} if k.endswith("num_batches_tracked")]
     fitting = {k: t for k, t in ours.items() if k in own and own[k].shape == t.shape}
     categories = categories_of(file, found.architecture.num_classes)
-    relabelled = _relabelled_heads(network, ours, categories, class_names)
+    rows = found.architecture.family.class_rows(ours)
+    relabelled = _relabelled_heads(rows, categories, class_names)
     fitting = {k: t for k, t in fitting.items() if k not in relabelled}
     reinitialised = [k for k in ours if k in own and k not in fitting]
     missing = [k for k in own if k not in ours and k not in ignored]
@@ -141,7 +143,8 @@ def load_state(
             f"another shape {reinitialised[:2]}. Use the config it was trained with"
         )
     network.load_state_dict(fitting, strict=False)
-    carried = _carry_rows(network, ours, reinitialised, categories, class_names)
+    heads = {key: rows[key] for key in reinitialised if key in rows}
+    carried = _carry_rows(network, ours, heads, categories, class_names)
     unchanged = {key for key, tensor in state.items() if ours.get(key) is tensor}
     return LoadReport(
         path=path,
@@ -167,10 +170,7 @@ def categories_of(file: CheckpointFile, num_classes: int) -> Categories | None:
 
 
 def _relabelled_heads(
-    network: nn.Module,
-    ours: Mapping[str, Tensor],
-    source: Categories | None,
-    class_names: Sequence[str] | None,
+    rows: Mapping[str, ClassRows], source: Categories | None, class_names: Sequence[str] | None
 ) -> list[str]:
     """Class heads whose rows mean other classes in the file than in the network, however well they fit."""
     if source is None or class_names is None:
@@ -178,32 +178,26 @@ def _relabelled_heads(
     pairs = zip(class_names, source.names, strict=False)
     if all(new in (UNUSED, old) for new, old in pairs):
         return []
-    proposals = f"class_heads.{len(network.transformer.decoder_layers)}."  # type: ignore[union-attr, arg-type]
-    return [k for k in ours if k.startswith(("class_head.", "class_heads.")) and not k.startswith(proposals)]
+    return [key for key, meaning in rows.items() if not meaning.only_object]
 
 
 @torch.no_grad()
 def _carry_rows(
     network: nn.Module,
     ours: Mapping[str, Tensor],
-    reinitialised: Sequence[str],
+    heads: Mapping[str, ClassRows],
     source: Categories | None,
     class_names: Sequence[str] | None,
 ) -> list[str]:
     """Copy the rows of classes known to both sides into class heads of another size."""
-    heads = [key for key in reinitialised if key.startswith(("class_head.", "class_heads."))]
     if not heads or source is None or class_names is None:
         return []
     label_of = {name: label for label, name in enumerate(source.names) if name != UNUSED}
     shared = [(new, label_of[name]) for new, name in enumerate(class_names) if name in label_of]
     own = network.state_dict()  # shares its memory with the parameters
-    num_decoder_layers = len(network.transformer.decoder_layers)  # type: ignore[union-attr, arg-type]
-    for key in heads:
-        pairs = list(shared)
-        if key.startswith("class_head."):
-            pairs.append((len(own[key]) - 1, len(ours[key]) - 1))  # "no object"
-        elif key.startswith(f"class_heads.{num_decoder_layers}."):
-            pairs = [(0, 0)]  # the two-stage proposal head: object or not
+    for key, rows in heads.items():
+        pairs = [(0, 0)] if rows.only_object else list(shared)
+        pairs += [(len(own[key]) - i, len(ours[key]) - i) for i in range(1, rows.extra + 1)]
         for new, old in pairs:
             own[key][new] = ours[key][old].to(own[key])
     return [class_names[new] for new, _ in shared]

@@ -9,8 +9,9 @@ from typing import NamedTuple
 from torch import Tensor
 
 from ..errors import InputError
+from ..families import beginnings
 from .averaged import covers, is_averaged
-from .convert import SIGNATURES, detect_format
+from .convert import detect_format
 
 # Put by torch.compile, FSDP and activation checkpointing in the middle of keys too.
 _TRANSPARENT = re.compile(r"(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
@@ -54,9 +55,9 @@ def unwrap_state(state: Mapping[str, Tensor]) -> Unwrapped:
 
 def prefixes(keys: Iterable[str]) -> list[str]:
     """What stands before the beginnings of known formats' keys, shortest first; often only ""."""
-    found = set()
+    found, known = set(), beginnings()
     for key in keys:
-        for signature in SIGNATURES:
+        for signature in known:
             start = f".{key}".find(f".{signature}")
             if start >= 0:
                 found.add(key[:start])

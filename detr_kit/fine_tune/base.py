@@ -12,9 +12,9 @@ from typing import Any
 from mmengine.config import Config
 
 from ..checkpoints import CheckpointFile, detect_format, read_recipe, strip_wrapper
-from ..checkpoints.architecture import Architecture
 from ..config import config_names, find_config, read_config
 from ..errors import InputError
+from ..families import Architecture
 
 # Trained where neither a model nor weights to start from are named: see docs/training.md, "Presets".
 MODEL = "deformable_detr_r50_two_stage"
@@ -79,9 +79,8 @@ def _unknown(checkpoint: str) -> InputError:
 
 def _is_of(found: Architecture, network: Config) -> bool:
     """Whether a config's network has the sizes that weights show."""
-    sizes = ("embed_dims", "ffn_dims", "num_encoder_layers", "num_decoder_layers")
-    same_transformer = all(getattr(found, size) == network.transformer[size] for size in sizes)
-    return found.depth == network.backbone.depth and same_transformer
+    shown, said = (dict(_leaves(part)) for part in (found.network, network))
+    return found.foreign_part is None and all(shown[key] == said[key] for key in shown.keys() & said.keys())
 
 
 def _base_of_recipe(recipe: Mapping[str, Any], checkpoint: str) -> Base:

@@ -23,11 +23,11 @@ from ..checkpoints import (
     read_recipe,
     strip_wrapper,
 )
-from ..checkpoints.architecture import Architecture
 from ..config import config_dir, config_names, read_config
 from ..data.normalize import normalize_batch
 from ..errors import InputError
 from ..explain import Explanation, explain
+from ..families import Architecture
 from ..number_ranges import check_share
 from ..registry import MODELS, TRANSFORMS, build
 from ..sources import Source, load_image
@@ -213,8 +213,7 @@ def _config(model: str | Path | Config | None, found: Architecture) -> Config:
         return model
     if model is not None:
         return read_config(model)
-    # Any config of the same kind has the right transforms and postprocessor.
-    return read_config("deformable_detr_r50" if found.kind == "deformable_detr" else "detr_r50")
+    return read_config(found.family.config)
 
 
 def _network(

@@ -1,4 +1,4 @@
-"""Keys of Hugging Face transformers' DetrForObjectDetection and DeformableDetrForObjectDetection.
+"""Checkpoints of Hugging Face transformers' object-detection models.
 
 Read: the names of versions 4 and 5, with a timm or a transformers ResNet. Written: version 4's names with
 timm's ResNet, which is how the checkpoints on the hub are stored and what both versions load.
@@ -7,18 +7,21 @@ timm's ResNet, which is how the checkpoints on the hub are stored and what both 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..categories import Categories
-from .architecture import Architecture
-from .heads import add_decoder_aliases, keep_one_name, repeat_shared
-from .rules import rename_to_ours, rename_to_theirs, rules
+from ...categories import Categories
+from ..architecture import Architecture
+from ..key_names import KeyNames
+from ..rules import Rule
+from ..shared_heads import SharedHeads
 
-_BOTH = """
+BEGINNINGS = ("model.backbone.", "model.encoder.layers.")
+
+COMMON = """
 backbone.{rest}                                         model.backbone.conv_encoder.model.{rest}
 position_encoding.row_embed.weight  model.backbone.position_embedding.row_embeddings.weight
 position_encoding.col_embed.weight  model.backbone.position_embedding.column_embeddings.weight
@@ -36,98 +39,63 @@ transformer.decoder_layers.{i}.ffn.linear1.{p}          model.decoder.layers.{i}
 transformer.decoder_layers.{i}.ffn.linear2.{p}          model.decoder.layers.{i}.fc2.{p}
 transformer.decoder_layers.{i}.norm_ffn.{p}             model.decoder.layers.{i}.final_layer_norm.{p}
 """
+"""The part of the table that DETR and Deformable DETR share."""
 
-DETR = rules(
-    _BOTH
-    + """
-neck.levels.0.conv.{p}                                  model.input_projection.{p}
-transformer.decoder_norm.{p}                            model.decoder.layernorm.{p}
-class_head.{p}                                          class_labels_classifier.{p}
-box_head.layers.{i}.{p}                                 bbox_predictor.layers.{i}.{p}
-"""
-)
-
-DEFORMABLE_DETR = rules(
-    _BOTH
-    + """
-neck.levels.{i}.conv.{p}                                model.input_proj.{i}.0.{p}
-neck.levels.{i}.norm.{p}                                model.input_proj.{i}.1.{p}
-transformer.level_embed                                 model.level_embed
-reference_points.{p}                                    model.reference_points.{p}
-proposals.memory_proj.{p}                               model.enc_output.{p}
-proposals.memory_norm.{p}                               model.enc_output_norm.{p}
-proposals.query_proj.{p}                                model.pos_trans.{p}
-proposals.query_norm.{p}                                model.pos_trans_norm.{p}
-class_heads.{i}.{p}                                     class_embed.{i}.{p}
-box_heads.{i}.layers.{j}.{p}                            bbox_embed.{i}.layers.{j}.{p}
-"""
-)
-
-_HEADS = ("class_embed", "bbox_embed")
 _QKV = ("q", "k", "v")
 
-SIGNATURES = ("model.backbone.", "model.encoder.layers.")
-"""How some key of every checkpoint of this format begins."""
+
+class HuggingFaceNames(KeyNames):
+    """transformers' keys; query, key and value projections, apart over there, are packed into one.
+
+    Args:
+        table, marks: see KeyNames.
+        heads: where it stores prediction heads under several names.
+    """
+
+    format = "huggingface"
+    beginnings = BEGINNINGS
+
+    def __init__(
+        self, table: Sequence[Rule], marks: tuple[str, ...], heads: SharedHeads | None = None
+    ) -> None:
+        super().__init__(table, marks)
+        self.heads = heads
+
+    def to_ours(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """See KeyNames."""
+        state = _pack_projections({_version_4(key): tensor for key, tensor in state.items()})
+        if self.heads is not None:
+            state = _untie_class_heads(self.heads.keep_one_name(state))
+        return super().to_ours(state)
+
+    def from_ours(self, state: Mapping[str, Tensor], architecture: Architecture) -> dict[str, Tensor]:
+        """See KeyNames; heads stored under several names share their memory."""
+        state = {key: tensor for key, tensor in state.items() if not key.endswith("num_batches_tracked")}
+        theirs = _split_projections(super().from_ours(state, architecture))
+        return theirs if self.heads is None else self.heads.repeat(theirs, architecture)
 
 
-def matches(keys: Iterable[str]) -> bool:
-    """Whether these keys are of transformers' object-detection models."""
-    return any(key.startswith(SIGNATURES) for key in keys)
-
-
-def to_ours(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Our keys for either version's; query, key and value projections are packed into one."""
-    state = _pack_projections({_version_4(key): tensor for key, tensor in state.items()})
-    if "model.level_embed" not in state:
-        return rename_to_ours(state, DETR)
-    state = _untie_class_heads(keep_one_name(state, _HEADS, "model.decoder."))
-    return rename_to_ours(state, DEFORMABLE_DETR)
-
-
-def from_ours(state: Mapping[str, Tensor], architecture: Architecture) -> dict[str, Tensor]:
-    """Version 4's keys; heads stored under several names share their memory."""
-    state = {key: tensor for key, tensor in state.items() if not key.endswith("num_batches_tracked")}
-    if architecture.kind == "detr":
-        return _split_projections(rename_to_theirs(state, DETR, "huggingface"))
-    theirs = _split_projections(rename_to_theirs(state, DEFORMABLE_DETR, "huggingface"))
-    theirs = repeat_shared(theirs, _HEADS, architecture)
-    return add_decoder_aliases(theirs, _HEADS, "model.decoder.", architecture)
-
-
-def model_config(architecture: Architecture, categories: Categories, dilation: bool) -> dict[str, Any]:
-    """The config.json with which transformers builds the same network."""
-    deformable = architecture.kind == "deformable_detr"
-    config: dict[str, Any] = {
-        "model_type": architecture.kind,
-        "architectures": ["DeformableDetrForObjectDetection" if deformable else "DetrForObjectDetection"],
+def common_config(architecture: Architecture, categories: Categories, dilation: bool) -> dict[str, Any]:
+    """What the config.json of DETR and Deformable DETR have in common."""
+    network, num_queries = architecture.network, architecture.num_queries or 300
+    transformer = network["transformer"]
+    return {
         "use_timm_backbone": True,
-        "backbone": f"resnet{architecture.depth}",
+        "backbone": f"resnet{network['backbone']['depth']}",
         "use_pretrained_backbone": False,
         "dilation": dilation,
-        "d_model": architecture.embed_dims,
-        "num_queries": architecture.num_queries or 300,
-        "encoder_layers": architecture.num_encoder_layers,
-        "decoder_layers": architecture.num_decoder_layers,
-        "encoder_ffn_dim": architecture.ffn_dims,
-        "decoder_ffn_dim": architecture.ffn_dims,
-        "encoder_attention_heads": architecture.num_heads,
-        "decoder_attention_heads": architecture.num_heads,
+        "d_model": transformer["embed_dims"],
+        "num_queries": num_queries,
+        "encoder_layers": transformer["num_encoder_layers"],
+        "decoder_layers": transformer["num_decoder_layers"],
+        "encoder_ffn_dim": transformer["ffn_dims"],
+        "decoder_ffn_dim": transformer["ffn_dims"],
+        "encoder_attention_heads": transformer["num_heads"],
+        "decoder_attention_heads": transformer["num_heads"],
         "position_embedding_type": "sine",
         "id2label": {str(label): name for label, name in enumerate(categories.names)},
         "label2id": {name: label for label, name in enumerate(categories.names)},
     }
-    if deformable:
-        config |= {
-            "num_feature_levels": architecture.num_levels,
-            "encoder_n_points": architecture.num_points,
-            "decoder_n_points": architecture.num_points,
-            "with_box_refine": architecture.refine,
-            "two_stage": architecture.two_stage,
-            "two_stage_num_proposals": architecture.num_queries or 300,
-            # Version 5 would tie the class heads of a refinement model into one and change its results.
-            "tie_word_embeddings": False,
-        }
-    return config
 
 
 def _untie_class_heads(state: dict[str, Tensor]) -> dict[str, Tensor]:
