@@ -1,5 +1,6 @@
 """Where a network looked for a detection, and pictures of it."""
 
-from .explanation import Explanation, explain
+from .explain_detection import explain
+from .explanation import Explanation
 
 __all__ = ["Explanation", "explain"]

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..errors import InputError
 from ..models.layers.attention import MultiheadAttention
 from ..models.layers.ms_deform_attn import MSDeformAttn
 from ..ops.reference import sampling_locations_of
@@ -46,6 +47,9 @@ class GlobalAttention:
     maps: Tensor
 
 
+Attention = DeformableAttention | GlobalAttention
+
+
 @contextmanager
 def recorded_inputs(modules: Sequence[nn.Module]) -> Iterator[list[tuple[Any, ...]]]:
     """The positional inputs of each call of the modules, in the order of the calls."""
@@ -56,6 +60,29 @@ def recorded_inputs(modules: Sequence[nn.Module]) -> Iterator[list[tuple[Any, ..
     finally:
         for handle in handles:
             handle.remove()
+
+
+def attention_of(
+    modules: Sequence[nn.Module],
+    calls: Sequence[tuple[Any, ...]],
+    query: int,
+    map_size: tuple[int, int],
+) -> Attention:
+    """What a query of the first image attended to in each decoder layer, as its kind of attention shows it.
+
+    Args:
+        modules: the layers' cross-attentions; calls: their recorded inputs.
+        map_size: (h, w) of the feature map whose pixels are the keys, where there is only one.
+
+    Raises:
+        InputError: attention of another kind.
+    """
+    if all(isinstance(module, MSDeformAttn) for module in modules):
+        return deformable_attention(cast(Sequence[MSDeformAttn], modules), calls, query)
+    if all(isinstance(module, MultiheadAttention) for module in modules):
+        return global_attention(cast(Sequence[MultiheadAttention], modules), calls, query, map_size)
+    kinds = ", ".join(sorted({type(module).__name__ for module in modules}))
+    raise InputError(f"explain: cross-attention of the kind {kinds} cannot be shown")
 
 
 def deformable_attention(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -19,9 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from .attention import DeformableAttention, GlobalAttention
-
-if TYPE_CHECKING:
-    from .explanation import Explanation
+from .record import Record
 
 # Finest level first: colours that also colour-blind readers tell apart (IBM's palette, and grey).
 LEVEL_COLOURS = ("#648fff", "#ffb000", "#dc267f", "#00b391", "#fe6100", "#785ef0", "#7f7f7f")
@@ -31,10 +29,15 @@ _DPI = 150
 _LABEL = dict(facecolor="white", alpha=0.7, edgecolor="none", pad=1)
 
 
-def draw_deformable(explanation: Explanation, layer: int) -> Image.Image:
+def draw(explanation: Record, layer: int) -> Image.Image:
+    """The figure of a detection with the attention of a decoder layer."""
+    if isinstance(explanation.attention, DeformableAttention):
+        return _draw_points(explanation, explanation.attention, layer)
+    return _draw_maps(explanation, explanation.attention, layer)
+
+
+def _draw_points(explanation: Record, attention: DeformableAttention, layer: int) -> Image.Image:
     """The image, its surroundings with sampling points by level and by head, and the box's path."""
-    attention = explanation.attention
-    assert isinstance(attention, DeformableAttention)
     height, width = explanation.image.shape[:2]
     points = attention.points[layer] * torch.tensor([width, height])
     weights = attention.weights[layer]
@@ -63,10 +66,8 @@ def draw_deformable(explanation: Explanation, layer: int) -> Image.Image:
     return _finish(figure, note + ("; dotted: the box it started from" if len(reference) == 4 else ""))
 
 
-def draw_global(explanation: Explanation, layer: int) -> Image.Image:
+def _draw_maps(explanation: Record, attention: GlobalAttention, layer: int) -> Image.Image:
     """The image, the attention map of all heads together and of each, and the box's path."""
-    attention = explanation.attention
-    assert isinstance(attention, GlobalAttention)
     maps = attention.maps[layer]
     figure, axes = _panels(explanation)
     height, width = explanation.image.shape[:2]
@@ -95,7 +96,7 @@ def draw_global(explanation: Explanation, layer: int) -> Image.Image:
     return _finish(figure, f"decoder layer {layer + 1} of {len(explanation.boxes)}")
 
 
-def _panels(explanation: Explanation, count: int = 4) -> tuple[Figure, list[Axes]]:
+def _panels(explanation: Record, count: int = 4) -> tuple[Figure, list[Axes]]:
     """Panels side by side, as high as the image needs, with room for titles and legends."""
     height, width = explanation.image.shape[:2]
     panel = 3.25  # inches
@@ -123,7 +124,7 @@ def _bare(axis: Axes) -> None:
         spine.set_visible(False)
 
 
-def _window(explanation: Explanation, points: Tensor, weights: Tensor) -> tuple[float, float, float, float]:
+def _window(explanation: Record, points: Tensor, weights: Tensor) -> tuple[float, float, float, float]:
     """x0, y0, x1, y1 around the box and nearly all of the attention, of the image's shape and within it."""
     height, width = explanation.image.shape[:2]
     seen = points[weights > 0.25 * weights.mean()].reshape(-1, 2)
@@ -146,15 +147,13 @@ def _show_image(axis: Axes, image: np.ndarray, faded: float = 0.0) -> None:
     axis.imshow(pixels, extent=(0, width, height, 0), interpolation="bicubic")
 
 
-def _zoomed(axis: Axes, explanation: Explanation, window: tuple[float, float, float, float]) -> None:
+def _zoomed(axis: Axes, explanation: Record, window: tuple[float, float, float, float]) -> None:
     _show_image(axis, explanation.image, faded=0.55)
     axis.set_xlim(window[0], window[2])
     axis.set_ylim(window[3], window[1])
 
 
-def _whole_image(
-    axis: Axes, explanation: Explanation, window: tuple[float, float, float, float] | None
-) -> None:
+def _whole_image(axis: Axes, explanation: Record, window: tuple[float, float, float, float] | None) -> None:
     _show_image(axis, explanation.image)
     axis.set_title(f"Detection (query {explanation.query})")
     _draw_box(axis, explanation.boxes[-1], BOX_COLOUR)
@@ -196,7 +195,7 @@ def _draw_reference(axis: Axes, reference: Tensor, size: tuple[int, int]) -> Non
 
 def _box_path(
     axis: Axes,
-    explanation: Explanation,
+    explanation: Record,
     window: tuple[float, float, float, float],
     start: Tensor | None,
 ) -> None:
@@ -216,7 +215,7 @@ def _box_path(
     _legend(axis, entries)
 
 
-def _heat(axis: Axes, explanation: Explanation, attention: Tensor) -> None:
+def _heat(axis: Axes, explanation: Record, attention: Tensor) -> None:
     """A map over the image: opaque where attention is, clear where none is."""
     height, width = explanation.image.shape[:2]
     _show_image(axis, explanation.image, faded=0.5)
