@@ -11,6 +11,34 @@ from torch import Tensor
 from .errors import InputError
 
 
+class Matches(NamedTuple):
+    """The matched pairs of one set of predictions over a batch, all (K,) int64 on the predictions' device.
+
+    Attributes:
+        image: index in the batch; query: index of the query; target: index of the object in its image.
+    """
+
+    image: Tensor
+    query: Tensor
+    target: Tensor
+
+
+class DenoisingOutput(NamedTuple):
+    """What became of the queries that were made from noisy objects, in training.
+
+    Attributes:
+        layers: (logits (B, D, C), boxes (B, D, 4)) of each decoder layer, first layer first.
+        matches: which query was made from which object; queries without one were made to find nothing.
+        num_groups: how often each object was asked for.
+        extras: as `DetectorOutput.extras`, of these queries.
+    """
+
+    layers: list[tuple[Tensor, Tensor]]
+    matches: Matches
+    num_groups: int = 1
+    extras: dict[str, Tensor] | None = None
+
+
 class DetectorOutput(NamedTuple):
     """What a network gives for a batch; a tuple, so that torch.export and torch.compile take it as it is.
 
@@ -19,7 +47,12 @@ class DetectorOutput(NamedTuple):
         boxes: (B, num_queries, 4) cxcywh, normalised to each image without its padding.
         auxiliary: (logits, boxes) of each earlier decoder layer, first layer first.
         encoder: (logits, boxes) of every two-stage proposal (B, S, ·), else None.
-        classification: what the logits mean: "softmax" or "focal"; None where the network does not say.
+        classification: what the logits mean: "softmax", or "focal" for a sigmoid a class; None where the
+            network does not say.
+        encoder_knows_classes: the encoder's logits tell classes; those of Deformable DETR only objects.
+        denoising: in training, of the queries that were made from the targets; None where there are none.
+        extras: what else the network says of each query in each decoder layer, last layer last, for losses of
+            its own: name -> (layers, B, num_queries, …).
     """
 
     logits: Tensor
@@ -27,6 +60,15 @@ class DetectorOutput(NamedTuple):
     auxiliary: list[tuple[Tensor, Tensor]]
     encoder: tuple[Tensor, Tensor] | None = None
     classification: str | None = None
+    encoder_knows_classes: bool = False
+    denoising: DenoisingOutput | None = None
+    extras: dict[str, Tensor] | None = None
+
+    def probabilities(self) -> Tensor:
+        """(B, num_queries, num_classes) of the last layer, without "no object"."""
+        if self.classification == "softmax":
+            return self.logits.softmax(-1)[..., :-1]
+        return self.logits.sigmoid()
 
     def check_meaning(self, classification: str | None, reader: str) -> None:
         """Refuse to have logits read as what they are not: every number would be finite, and nonsense.

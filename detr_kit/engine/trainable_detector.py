@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections import defaultdict
 from typing import Any, cast
 
@@ -38,6 +39,8 @@ class TrainableDetector(BaseModel):
     ) -> None:
         super().__init__(data_preprocessor=BatchPreprocessor())
         self.network: nn.Module = build(network, MODELS)
+        # A user's own network may be without; only denoising reads them.
+        self._network_takes_targets = "targets" in inspect.signature(self.network.forward).parameters
         self.criterion = build(criterion, MODELS)
         self.postprocessor = build(postprocessor, MODELS)
 
@@ -49,12 +52,16 @@ class TrainableDetector(BaseModel):
         Args:
             batch: normalised images with targets.
             mode: "tensor" for the network's output, "predict" for detections, "loss" for weighted losses:
-                those of the last decoder layer, the sum of the earlier layers' (`loss_auxiliary`) and of
-                the two-stage encoder's (`loss_encoder`), and the criterion's other figures.
+                those of the last decoder layer, the sums of the earlier layers' (`loss_auxiliary`), of the
+                two-stage encoder's (`loss_encoder`) and of denoising queries' (`loss_denoising`), and the
+                criterion's other figures.
         """
         if mode == "predict":
             return self._predict(batch)
-        output = self.network(batch.images, drop_mask_without_padding(batch))
+        inputs: list[Any] = [batch.images, drop_mask_without_padding(batch)]
+        if mode == "loss" and self._network_takes_targets:
+            inputs.append(batch.targets)
+        output = self.network(*inputs)
         if mode == "tensor":
             return output
         losses = self.criterion(output, batch.targets)
@@ -100,5 +107,6 @@ def _one_line(weighted: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     for name, value in weighted.items():
         last = name.rsplit("_", 1)[-1]
         key = "loss_encoder" if last == "enc" else "loss_auxiliary" if last.isdigit() else name
+        key = "loss_denoising" if "_dn" in name else key
         grouped[key] = grouped[key] + value if key in grouped else value
     return grouped

@@ -1,7 +1,22 @@
 """The loss of a set of predictions: Hungarian matcher and criterion."""
 
+from ..structures import Matches
+from .classification import ClassificationLoss, FocalLoss, SoftmaxLoss
 from .criterion import SetCriterion
 from .criterion_for import criterion_for
-from .matcher import HungarianMatcher, Matches
+from .further_loss import FurtherLoss
+from .groups import Group, Pairs
+from .matcher import HungarianMatcher
 
-__all__ = ["HungarianMatcher", "Matches", "SetCriterion", "criterion_for"]
+__all__ = [
+    "ClassificationLoss",
+    "FocalLoss",
+    "FurtherLoss",
+    "Group",
+    "HungarianMatcher",
+    "Matches",
+    "Pairs",
+    "SetCriterion",
+    "SoftmaxLoss",
+    "criterion_for",
+]

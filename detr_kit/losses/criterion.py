@@ -9,56 +9,68 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.ops import box_convert, sigmoid_focal_loss
+from torchvision.ops import box_convert
 
 from ..errors import InputError
 from ..registry import MODELS
-from ..structures import DetectorOutput, Target
+from ..structures import DetectorOutput, Matches, Target
+from .classification import ClassificationLoss, classification_loss
+from .further_loss import FurtherLoss
 from .giou import generalized_iou
-from .matcher import HungarianMatcher, Matches
+from .groups import Group, Pairs, groups_of
+from .matcher import HungarianMatcher
 from .targets import PaddedTargets
 
 
 @MODELS.register_module()
 class SetCriterion(nn.Module):
-    """Classification, L1 and GIoU losses of the matched pairs, for every decoder layer.
+    """Classification, L1 and GIoU losses of the matched pairs, for every layer.
 
     Args:
         matcher: pairs queries with objects.
-        classification: "softmax" (cross-entropy with "no object" as the last class) or "focal"; the
-            matcher's by default, and never another.
+        classification: the classification loss, `SoftmaxLoss` or `FocalLoss` or one like them; or the name of
+            what logits mean, "softmax" or "focal", for the usual one. By default that of the matcher, and
+            never for another meaning.
         weight_class, weight_bbox, weight_giou: the coefficients of `weighted`.
-        no_object_weight: weight of "no object" in the cross-entropy.
-        alpha, gamma: of the focal loss (Lin et al. 2017).
+        further: losses of a family's own, see FurtherLoss.
+        no_object_weight, alpha, gamma: of the loss that `classification` names.
 
     Raises:
-        ValueError: another classification, or not the matcher's.
+        ValueError: another classification, not the matcher's, or numbers for a loss that is given whole.
     """
 
     def __init__(
         self,
         matcher: HungarianMatcher,
-        classification: str | None = None,
+        classification: ClassificationLoss | str | None = None,
         weight_class: float = 1.0,
         weight_bbox: float = 5.0,
         weight_giou: float = 2.0,
-        no_object_weight: float = 0.1,
-        alpha: float = 0.25,
-        gamma: float = 2.0,
+        no_object_weight: float | None = None,
+        alpha: float | None = None,
+        gamma: float | None = None,
+        further: Sequence[FurtherLoss] = (),
     ) -> None:
         super().__init__()
         of_matcher = getattr(matcher, "classification", None)  # a user's own may not say
-        classification = classification or of_matcher
-        if classification not in ("softmax", "focal"):
-            raise ValueError(f'SetCriterion: classification={classification!r}, not "softmax" or "focal"')
-        if of_matcher not in (None, classification):
+        numbers = {"no_object_weight": no_object_weight, "alpha": alpha, "gamma": gamma}
+        given = {name: value for name, value in numbers.items() if value is not None}
+        loss = classification_loss(classification or of_matcher, given)
+        if of_matcher not in (None, loss.classification):
             raise ValueError(
-                f"SetCriterion: classification={classification!r}, and its matcher's is {of_matcher!r}; give "
-                "both the network's, or use criterion_for(network)"
+                f"SetCriterion: classification={loss.classification!r}, and its matcher's is {of_matcher!r}; "
+                "give both the network's, or use criterion_for(network)"
             )
-        self.matcher, self.classification = matcher, classification
+        self.matcher, self.classification_loss = matcher, loss
+        self.further = nn.ModuleList(further)
         self.weights = {"loss_ce": weight_class, "loss_bbox": weight_bbox, "loss_giou": weight_giou}
-        self.no_object_weight, self.alpha, self.gamma = no_object_weight, alpha, gamma
+        for one in further:
+            self.weights |= one.weights
+
+    @property
+    def classification(self) -> str:
+        """What logits are taken for."""
+        return self.classification_loss.classification
 
     def forward(
         self, output: DetectorOutput, targets: Sequence[Target | Mapping[str, Any]]
@@ -71,10 +83,10 @@ class SetCriterion(nn.Module):
 
         Returns:
             Scalars: loss_ce, loss_bbox, loss_giou of the last layer; with _0, _1, … of the earlier ones; with
-            _enc of the two-stage encoder. Three figures tell early whether anything is learned: class_error,
-            per cent of matched queries with another class, where there are several; matched_iou, mean IoU of
-            the matched pairs; cardinality_error, how many objects an image is found to have too many or too
-            few (what the original code logs).
+            _enc of the two-stage encoder; with _dn and _dn_0, _dn_1, … of denoising queries. Three figures
+            tell early whether anything is learned: class_error, per cent of matched queries with another
+            class, where there are several; matched_iou, mean IoU of the matched pairs; cardinality_error, how
+            many objects an image is found to have too many or too few (what the original code logs).
 
         Raises:
             InputError: the network's logits mean something else, or targets that cannot be: one message with
@@ -90,24 +102,31 @@ class SetCriterion(nn.Module):
         if len(targets) != len(output.logits):
             raise InputError(f"{len(targets)} targets for {len(output.logits)} images; give one an image")
         padded = PaddedTargets.of(targets, output.logits.device)
-        layers = [*output.auxiliary, (output.logits, output.boxes)]
-        suffixes = [*(f"_{i}" for i in range(len(layers) - 1)), ""]
-        groups = [(_stack(layers), padded, suffixes)]
-        if output.encoder is not None:
-            groups.append((_stack([output.encoder]), padded.without_classes(), ["_enc"]))
-        matches = self.matcher([group for group, _, _ in groups], [target for _, target, _ in groups])
+        groups = groups_of(output, padded)
+        searched = [group for group in groups if group.given is None]
+        found = iter(
+            self.matcher([(g.logits, g.boxes) for g in searched], [group.targets for group in searched])
+        )
         num_boxes = _global_mean_count(sum(padded.counts), output.logits.device)
-
         losses: dict[str, Tensor] = {}
-        for (logits, boxes), target, names in groups:
-            group_matches, matches = matches[: len(names)], matches[len(names) :]
-            classification = self._classification(logits, target, group_matches, num_boxes)
-            for i, (name, match) in enumerate(zip(names, group_matches, strict=True)):
-                bbox, giou = self._box_losses(boxes[i], target, match, num_boxes)
-                losses[f"loss_ce{name}"] = classification[i]
-                losses[f"loss_bbox{name}"], losses[f"loss_giou{name}"] = bbox, giou
-                if name == "":
-                    losses |= self._figures(logits[i].detach(), boxes[i].detach(), target, match)
+        for group in groups:
+            matches = [next(found) if group.given is None else group.given for _ in group.names]
+            losses |= self._losses_of(group, matches, num_boxes * group.copies)
+        return losses
+
+    def _losses_of(self, group: Group, matches: Sequence[Matches], num_boxes: Tensor) -> dict[str, Tensor]:
+        losses: dict[str, Tensor] = {}
+        pairs = Pairs.of(matches, group.targets)
+        of_layers = {"loss_ce": self.classification_loss(group, pairs, num_boxes)}
+        for further in self.further:
+            of_layers |= further(group, pairs, num_boxes)
+        for i, (name, match) in enumerate(zip(group.names, matches, strict=True)):
+            losses |= {f"{loss}{name}": values[i] for loss, values in of_layers.items()}
+            bbox, giou = self._box_losses(group.boxes[i], group.targets, match, num_boxes)
+            losses[f"loss_bbox{name}"], losses[f"loss_giou{name}"] = bbox, giou
+            if name == "":
+                logits, boxes = group.logits[i].detach(), group.boxes[i].detach()
+                losses |= self._figures(logits, boxes, group.targets, match)
         return losses
 
     def weighted(self, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -117,26 +136,6 @@ class SetCriterion(nn.Module):
             for name, value in losses.items()
             if name.startswith("loss_")
         }
-
-    def _classification(
-        self, logits: Tensor, targets: PaddedTargets, matches: Sequence[Matches], num_boxes: Tensor
-    ) -> Tensor:
-        """logits (N, B, Q, C) -> (N,): every layer at once."""
-        num_layers, _, _, num_logits = logits.shape
-        layer = torch.cat([torch.full_like(m.image, i) for i, m in enumerate(matches)])
-        image, query, target = (torch.cat(part) for part in zip(*matches, strict=True))
-        labels = targets.labels[image, target]
-        if self.classification == "softmax":
-            no_object = num_logits - 1
-            classes = torch.full(logits.shape[:3], no_object, dtype=torch.int64, device=logits.device)
-            classes[layer, image, query] = labels
-            weight = torch.where(classes == no_object, self.no_object_weight, 1.0)
-            loss = F.cross_entropy(logits.flatten(0, 2), classes.flatten(), reduction="none").view_as(weight)
-            return (loss * weight).sum((1, 2)) / weight.sum((1, 2))
-        one_hot = torch.zeros_like(logits)
-        one_hot[layer, image, query, labels] = 1
-        loss = sigmoid_focal_loss(logits, one_hot, self.alpha, self.gamma, reduction="none")
-        return loss.view(num_layers, -1).sum(1) / num_boxes
 
     @torch.no_grad()
     def _figures(
@@ -168,11 +167,6 @@ class SetCriterion(nn.Module):
             box_convert(predicted, "cxcywh", "xyxy"), box_convert(wanted, "cxcywh", "xyxy")
         )
         return l1 / num_boxes, (1 - giou).sum() / num_boxes
-
-
-def _stack(layers: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    logits, boxes = zip(*layers, strict=True)
-    return torch.stack(logits).float(), torch.stack(boxes).float()
 
 
 def _global_mean_count(count: int, device: torch.device) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,23 +11,12 @@ from torch import Tensor, nn
 from torchvision.ops import box_convert
 
 from ..registry import MODELS
+from ..structures import Matches
 from .giou import pairwise_generalized_iou
 from .target_check import check_targets
 from .targets import PaddedTargets
 
 _LARGE = 1e6  # stands for a cost that is not a number; far above any real one, and sums of it stay finite
-
-
-class Matches(NamedTuple):
-    """The matched pairs of one set of predictions over a batch, all (K,) int64 on the predictions' device.
-
-    Attributes:
-        image: index in the batch; query: index of the query; target: index of the object in its image.
-    """
-
-    image: Tensor
-    query: Tensor
-    target: Tensor
 
 
 @MODELS.register_module()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Sequence
 from typing import cast
 
 import torch
@@ -11,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..registry import MODELS
-from ..structures import DetectorOutput
+from ..structures import DetectorOutput, Target
 from .deformable_transformer import DeformableTransformer, valid_ratios_of
 from .layers.feed_forward import MLP
 from .layers.precision import at_least_float32, inverse_sigmoid
@@ -89,12 +90,18 @@ class DeformableDETR(nn.Module):
             first = cast(MLP, self.box_heads[0])
             nn.init.constant_(first.output_layer.bias[2:], -2.0)
 
-    def forward(self, images: Tensor, padding_mask: Tensor | None = None) -> DetectorOutput:
+    def forward(
+        self,
+        images: Tensor,
+        padding_mask: Tensor | None = None,
+        targets: Sequence[Target] | None = None,
+    ) -> DetectorOutput:
         """Detect objects.
 
         Args:
             images: (B, 3, H, W) float, RGB, ImageNet-normalised, zero on padding.
             padding_mask: (B, H, W) bool, True on padding; None where there is none.
+            targets: not read; networks that denoise do.
         """
         maps = self.neck(self.backbone(images))
         shapes = [(m.shape[-2], m.shape[-1]) for m in maps]

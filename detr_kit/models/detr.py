@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from ..registry import MODELS
-from ..structures import DetectorOutput
+from ..structures import DetectorOutput, Target
 from .detr_transformer import DetrTransformer
 from .layers.feed_forward import MLP
 from .layers.precision import at_least_float32
@@ -49,12 +51,18 @@ class DETR(nn.Module):
         self.class_head = nn.Linear(embed_dims, num_classes + 1)
         self.box_head = MLP(embed_dims, embed_dims, 4, num_layers=3)
 
-    def forward(self, images: Tensor, padding_mask: Tensor | None = None) -> DetectorOutput:
+    def forward(
+        self,
+        images: Tensor,
+        padding_mask: Tensor | None = None,
+        targets: Sequence[Target] | None = None,
+    ) -> DetectorOutput:
         """Detect objects.
 
         Args:
             images: (B, 3, H, W) float, RGB, ImageNet-normalised, zero on padding.
             padding_mask: (B, H, W) bool, True on padding; None where there is none.
+            targets: not read; networks that denoise do.
         """
         (features,) = self.neck(self.backbone(images)[-1:])
         mask = resize_mask(padding_mask, images, features)
