@@ -2,7 +2,6 @@
 
 import os
 import shutil
-from pathlib import Path
 
 # Tests share two cores with whatever else runs: waiting threads should sleep.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -15,10 +14,8 @@ from detr_kit.data import write_shapes
 from detr_kit.engine import train
 
 from .data_formats import WRITERS, small_set
+from .places import SHARED, TINY
 from .small_models import CONFIGS, write_small_model
-
-SHARED = Path(__file__).resolve().parents[2] / "shared"
-TINY = Path(__file__).parent / "configs" / "tiny.py"
 
 
 @pytest.fixture(autouse=True)

@@ -28,6 +28,15 @@ def small_set(annotation_file, num_images, skip=0):
     return {"images": images, "annotations": annotations, "categories": data["categories"]}
 
 
+def rewrite_set(folder, original, change):
+    """A copy of a COCO set with its JSON files changed."""
+    shutil.copytree(original, folder)
+    for split in ("train", "val"):
+        data = json.loads((folder / f"{split}.json").read_text())
+        change(data)
+        (folder / f"{split}.json").write_text(json.dumps(data))
+
+
 def write_coco(folder, splits, images):
     """`folder`/images/, and a JSON file for each split."""
     for name, data in splits.items():

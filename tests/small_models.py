@@ -11,8 +11,9 @@ from detr_kit.categories import Categories
 from detr_kit.checkpoints import write_checkpoint
 from detr_kit.data.shapes import SHAPES
 
-_CONFIGS = Path(__file__).parent / "configs"
-CONFIGS = {"Deformable DETR": _CONFIGS / "tiny.py", "DETR": _CONFIGS / "tiny_detr.py"}
+from .places import TINY, TINY_DETR
+
+CONFIGS = {"Deformable DETR": TINY, "DETR": TINY_DETR}
 
 
 def write_small_model(config: Path, folder: Path) -> Path:

@@ -1,7 +1,6 @@
 """What the pages show runs as it stands."""
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -10,8 +9,8 @@ from detr_kit.config import read_config
 from detr_kit.models import DeformableDETR
 
 from .markdown import python_blocks, run_page
+from .places import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 
 

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).resolve().parents[1] / "detr_kit"
+from .places import ROOT
+
+PACKAGE = ROOT / "detr_kit"
 FLOORS = {
     "errors": 0,
     "categories": 1, "structures": 1, "registry": 1, "config": 1, "ops": 1, "visualization": 1,

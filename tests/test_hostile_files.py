@@ -18,7 +18,7 @@ from detr_kit.export.metadata import ExportMetadata
 from detr_kit.fine_tune.run import write_fine_tune_config
 from detr_kit.registry import refuse_imports
 
-from .conftest import TINY
+from .places import TINY
 
 
 @pytest.mark.parametrize("kind", ["os.system", ["os"], "detr_kit.MODELS"])

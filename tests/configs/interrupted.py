@@ -2,7 +2,7 @@
 # noise from all generators, checkpoints in the middle of an epoch of 6 batches.
 _base_ = "tiny.py"
 
-custom_imports = dict(imports=["tests.faults"])
+custom_imports = dict(imports=["tests.engine.faults"])
 
 model = dict(network=dict(transformer=dict(dropout=0.1)))
 train_dataloader = dict(

@@ -1,7 +1,7 @@
 # The tiny network without batch statistics, which processes do not share; two images a step in each process.
 _base_ = "tiny.py"
 
-custom_imports = dict(imports=["tests.faults"])
+custom_imports = dict(imports=["tests.engine.faults"])
 
 model = dict(network=dict(backbone=dict(norm="frozen")))
 train_dataloader = dict(batch_size=2)

@@ -15,9 +15,9 @@ import httpx2
 import numpy as np
 from PIL import Image
 
+from ..places import ROOT
 from .slow_server import serve_slowly
 
-ROOT = Path(__file__).resolve().parents[2]
 CLI = "import sys; from detr_kit.cli import main; sys.exit(main())"
 # torch is imported once, and each server process starts from there.
 PROCESSES = multiprocessing.get_context("forkserver")
