@@ -8,6 +8,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "detr_kit"
 FLOORS = {
     "errors": 1, "categories": 1, "structures": 1, "registry": 1, "config": 1, "ops": 1, "batch_size": 1,
+    "plain_registry": 1,
     "number_ranges": 1, "first_process": 1,
     "custom_imports": 1,
     "models": 2, "data": 2,
