@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 folder=${1:-${OUT:-work_dirs/gpu_check}}
 python=${PYTHON:-python3}
 mkdir -p "$folder"
-export PYTHONPATH="$PWD" PYTHONUNBUFFERED=1
+export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1
 names=() states=() notes=()
 
 note() {  # name, state, what to know

@@ -1,22 +1,34 @@
-"""The names under which configs find our classes; children of mmengine's registries of the same kind."""
+"""The names under which configs find our classes; children of mmengine's registries of the same kind.
+
+mmengine may be missing: networks, losses and the op work without it, and so does `build`.
+"""
 
 from __future__ import annotations
 
 import difflib
 import inspect
 from collections.abc import Iterable, Mapping, MutableMapping
-from typing import Any
-
-from mmengine import registry as mmengine_registry
-from mmengine.registry import Registry
+from typing import TYPE_CHECKING, Any
 
 from .errors import InputError
+from .plain_registry import PlainRegistry
+
+try:
+    from mmengine import registry as mmengine_registry
+except ImportError:
+    mmengine_registry = None
+
+if TYPE_CHECKING:
+    from mmengine.registry import Registry
 
 
 def _registry(kind: str, *locations: str) -> Registry:
-    parent = getattr(mmengine_registry, kind)
     where = [f"detr_kit.{location}" for location in locations]
-    return Registry(parent.name, parent=parent, scope="detr_kit", locations=where)
+    if mmengine_registry is None:
+        name = kind.lower().replace("_", " ").removesuffix("s")
+        return PlainRegistry(name, [place for place in where if place != "detr_kit.engine"])
+    parent = getattr(mmengine_registry, kind)
+    return mmengine_registry.Registry(parent.name, parent=parent, scope="detr_kit", locations=where)
 
 
 MODELS = _registry("MODELS", "models", "losses", "engine")

@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from .. import defaults
 from ..data.text_file import read_text
 from ..errors import InputError
 from .find_state import find_state
@@ -23,7 +24,7 @@ from .recipe import RECIPE
 
 # The name under which the checkpoint inside the package is known, and where it lies.
 BUILTIN = "builtin"
-BUILTIN_FILE = Path(__file__).resolve().parents[1] / "_weights" / "deformable_detr_r18_shapes.safetensors"
+BUILTIN_FILE = Path(__file__).resolve().parents[1] / "_weights" / f"{defaults.BUILTIN}.safetensors"
 
 
 def checkpoint_path(path: str | Path) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from ..defaults import MODEL
 from ..errors import InputError
 
 _FIELDS = ("model", "images", "checkpoint", "name", "epochs", "batch_size", "image_size", "lr", "preset")
@@ -25,7 +26,7 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--model",
         metavar="CONFIG",
-        help="the config to start from (the checkpoint's; without one deformable_detr_r50_two_stage)",
+        help=f"the config to start from (the checkpoint's; without one {MODEL})",
     )
     group.add_argument(
         "--images", metavar="DIR", help="the pictures, where they are not beside the annotations"

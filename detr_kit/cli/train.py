@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 from dataclasses import fields
 
+from ..defaults import MODEL
 from .data_arguments import add_data_arguments, data_arguments
 from .run_arguments import add_run_arguments, run_arguments, say
 
 
 def add_command(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("train", help="train a config, or on a data set")
-    parser.add_argument("config", nargs="?", help="a config's name (deformable_detr_r50) or path")
+    parser.add_argument("config", nargs="?", help=f"a config's name ({MODEL}) or path")
     parser.add_argument(
         "--resume",
         nargs="?",

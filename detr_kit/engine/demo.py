@@ -11,12 +11,11 @@ from PIL import Image
 
 from ..checkpoints import write_builtin
 from ..data import write_shapes
+from ..defaults import BUILTIN
 from ..inference import Detections, Detector
 from ..visualization import image_grid
 from .hooks.curves import draw_curves
 from .run import evaluate, train
-
-CONFIG = "deformable_detr_r18_shapes"
 
 
 def run_demo(folder: str | Path, epochs: int | None = None) -> int:
@@ -36,17 +35,17 @@ def run_demo(folder: str | Path, epochs: int | None = None) -> int:
     options: dict = {"data_root": str(folder / "data")}
     if epochs is not None:
         options["train_cfg.max_epochs"] = epochs
-    train(CONFIG, work_dir=folder / "run", options=options)
+    train(BUILTIN, work_dir=folder / "run", options=options)
     checkpoint = max((folder / "run").glob("best_coco_AP_*.pth"), key=lambda path: path.stat().st_mtime)
-    figures = evaluate(CONFIG, checkpoint, work_dir=folder / "test", options=options)
+    figures = evaluate(BUILTIN, checkpoint, work_dir=folder / "test", options=options)
 
-    detector = Detector(CONFIG, checkpoint, device="cpu")
+    detector = Detector(BUILTIN, checkpoint, device="cpu")
     images = sorted((folder / "data" / "val").glob("*.png"))[:12]
     pictures = [_enlarged(detections) for detections in detector(images, score_threshold=0.3)]
     image_grid(pictures, columns=4).save(folder / "detections.png")
     draw_curves(folder / "run", folder / "curves.png")
-    small = folder / f"{CONFIG}.safetensors"
-    write_builtin(small, checkpoint, CONFIG, {key: figures[f"coco/{key}"] for key in ("AP", "AP50")})
+    small = folder / f"{BUILTIN}.safetensors"
+    write_builtin(small, checkpoint, BUILTIN, {key: figures[f"coco/{key}"] for key in ("AP", "AP50")})
     minutes = (time.perf_counter() - start) / 60
     print(
         f"\nheld-out AP {figures['coco/AP']:.3f}, AP50 {figures['coco/AP50']:.3f} after {minutes:.1f} minutes"

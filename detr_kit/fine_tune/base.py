@@ -13,11 +13,10 @@ from mmengine.config import Config
 
 from ..checkpoints import CheckpointFile, detect_format, read_recipe, strip_wrapper
 from ..config import config_names, find_config, read_config
+from ..defaults import MODEL
 from ..errors import InputError
 from ..families import Architecture
 
-# Trained where neither a model nor weights to start from are named: see docs/training.md, "Presets".
-MODEL = "deformable_detr_r50_two_stage"
 # What a run decides, so that networks that differ in nothing else are the same model.
 _OF_A_RUN = {"num_classes", "num_queries", "weights", "dropout", "checkpointing", "frozen_stages"}
 

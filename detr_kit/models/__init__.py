@@ -1,25 +1,19 @@
-"""Networks in plain PyTorch: ResNet, position encodings, neck, transformers, DETR and Deformable DETR."""
+"""Networks in plain PyTorch: a module for each family, and what they share in the folders.
 
-from .backbones.resnet import ResNet
-from .deformable_detr import DeformableDETR
-from .deformable_transformer import DeformableTransformer
-from .detr import DETR
-from .detr_transformer import DetrTransformer
+Every registered class can be imported from here: `from detr_kit.models import ResNet`. A family's module is
+found by being in this folder.
+"""
+
+from importlib import import_module
+from pkgutil import walk_packages
+
+from ..registry import MODELS
 from .layers.ms_deform_attn import MSDeformAttn
-from .layers.position_encoding import LearnedPositionEncoding, SinePositionEncoding
-from .necks.channel_mapper import ChannelMapper
-from .postprocess import SigmoidPostprocessor, SoftmaxPostprocessor
 
-__all__ = [
-    "DETR",
-    "ChannelMapper",
-    "DeformableDETR",
-    "DeformableTransformer",
-    "DetrTransformer",
-    "LearnedPositionEncoding",
-    "MSDeformAttn",
-    "ResNet",
-    "SigmoidPostprocessor",
-    "SinePositionEncoding",
-    "SoftmaxPostprocessor",
-]
+for _module in walk_packages(__path__, f"{__name__}."):
+    import_module(_module.name)
+
+_REGISTERED = {name: part for name, part in MODELS.module_dict.items() if part.__module__.startswith(__name__)}
+globals().update(_REGISTERED)
+
+__all__ = ["MSDeformAttn", *_REGISTERED]  # noqa: PLE0604
