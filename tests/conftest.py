@@ -10,14 +10,10 @@ import pytest
 import torch
 
 from .data_formats import WRITERS, small_set
-<<<<<<< HEAD
 from .places import SHARED, TINY
-from .small_models import CONFIGS, write_small_model
-=======
 
 # What needs mmengine or pycocotools is imported by the fixtures that use it: a bare GPU machine has neither,
 # and runs the tests of the op.
->>>>>>> op15
 
 
 @pytest.fixture(autouse=True)

@@ -18,7 +18,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     A command returns its exit code, or nothing for 0.
     """
-    parser = argparse.ArgumentParser(prog="detr-kit", description="train, evaluate and run object detectors of the DETR family")
+    parser = argparse.ArgumentParser(
+        prog="detr-kit", description="train, evaluate and run object detectors of the DETR family"
+    )
     parser.add_argument("--version", action="version", version=f"detr-kit {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in COMMANDS:

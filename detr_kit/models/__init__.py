@@ -13,7 +13,9 @@ from .layers.ms_deform_attn import MSDeformAttn
 for _module in walk_packages(__path__, f"{__name__}."):
     import_module(_module.name)
 
-_REGISTERED = {name: part for name, part in MODELS.module_dict.items() if part.__module__.startswith(__name__)}
+_REGISTERED = {
+    name: part for name, part in MODELS.module_dict.items() if part.__module__.startswith(__name__)
+}
 globals().update(_REGISTERED)
 
-__all__ = ["MSDeformAttn", *_REGISTERED]  # noqa: PLE0604
+__all__ = ["MSDeformAttn", *_REGISTERED]
