@@ -22,7 +22,8 @@ def network(request):
 def _settings(criterion):
     matcher = criterion.matcher
     costs = (matcher.cost_class, matcher.cost_bbox, matcher.cost_giou, matcher.alpha, matcher.gamma)
-    own = (criterion.classification, criterion.no_object_weight, criterion.alpha, criterion.gamma)
+    loss = criterion.classification_loss
+    own = (type(loss), vars(loss).get("no_object_weight"), vars(loss).get("alpha"), vars(loss).get("gamma"))
     return matcher.classification, costs, criterion.weights, own
 
 
