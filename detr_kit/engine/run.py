@@ -151,6 +151,8 @@ def _build_runner(config: Config) -> Runner:
     name, number = config.get("experiment_name") or Path(config.work_dir).name, next(_RUNS)
     config.experiment_name = f"{name}_{number}" if number > 1 else name
     logging.getLogger("matplotlib").setLevel(logging.WARNING)
+    # mmengine would lay the whole config out again for every checkpoint, which takes longer than its weights.
+    config = Config(config.to_dict(), filename=config.filename, format_python_code=False)
     try:
         return RUNNERS.get(config.get("runner_type", "DetectionRunner")).from_cfg(config)
     except InputError:
