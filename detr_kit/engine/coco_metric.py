@@ -47,11 +47,10 @@ class CocoMetric(BaseMetric):
 
     def process(self, data_batch: ImageBatch, data_samples: Sequence[Prediction]) -> None:
         """Keep the detections of one batch."""
-        categories = Categories.from_metadata(self.dataset_meta or {})
-        if categories is None:
-            raise InputError("CocoMetric: the data set does not say what its classes are; use CocoDataset")
+        if not self.results:
+            self.categories = self._categories()
         for target, prediction in zip(data_batch.targets, data_samples, strict=True):
-            detections = DetectionTable.of_image(prediction, target.image_id, categories)
+            detections = DetectionTable.of_image(prediction, target.image_id, self.categories)
             self.results.append((target.image_id, target.path, detections))
 
     def compute_metrics(self, results: list[tuple[int, str, DetectionTable]]) -> dict[str, float]:
@@ -76,6 +75,12 @@ class CocoMetric(BaseMetric):
             paths = {image_id: path for image_id, path, _ in results}
             self._draw(Path(self.pictures), detections.to_coco(), paths)
         return result.measured
+
+    def _categories(self) -> Categories:
+        categories = Categories.from_metadata(self.dataset_meta or {})
+        if categories is None:
+            raise InputError("CocoMetric: the data set does not say what its classes are; use CocoDataset")
+        return categories
 
     def _draw(self, folder: Path, detections: list[dict[str, Any]], paths: dict[int, str]) -> None:
         annotations = self.dataset_meta["annotations"]

@@ -154,16 +154,16 @@ def evaluate_detections(
 
 def numbered(coco: COCO, table: DetectionTable, image_ids: set[int]) -> Evaluation:
     """What belongs to these images, and to the categories of the ground truth, for a metric backend."""
-    images, categories = sorted(image_ids), sorted(coco.getCatIds())
+    images, categories = (np.array(sorted(ids), dtype=np.int64) for ids in (image_ids, coco.getCatIds()))
     annotations = coco.dataset["annotations"]
-    owners, classes = ([a[key] for a in annotations] for key in ("image_id", "category_id"))
+    owners, classes = (
+        np.array([a[key] for a in annotations], dtype=np.int64) for key in ("image_id", "category_id")
+    )
     boxes = np.array([a["bbox"] for a in annotations], dtype=np.float64).reshape(-1, 4)
     areas = np.array([a["area"] for a in annotations], dtype=np.float64)
     crowd = np.array([a["iscrowd"] for a in annotations], dtype=bool)
     is_object, objects = _boxes(images, categories, owners, classes, boxes)
-    is_detection, detections = _boxes(
-        images, categories, table.image_ids.tolist(), table.category_ids.tolist(), table.boxes
-    )
+    is_detection, detections = _boxes(images, categories, table.image_ids, table.category_ids, table.boxes)
     areas, crowd = areas[is_object], crowd[is_object]
     objects_of_image = np.bincount(objects.images[~crowd], minlength=1)
     return Evaluation(
@@ -179,15 +179,24 @@ def numbered(coco: COCO, table: DetectionTable, image_ids: set[int]) -> Evaluati
 
 
 def _boxes(
-    images: list[int], categories: list[int], image_ids: list[int], category_ids: list[int], boxes: np.ndarray
+    images: np.ndarray,
+    categories: np.ndarray,
+    image_ids: np.ndarray,
+    category_ids: np.ndarray,
+    boxes: np.ndarray,
 ) -> tuple[np.ndarray, Boxes]:
     """Which rows belong to these images and categories, and these rows with their numbers."""
-    numbers = []
-    for known, ids in ((images, image_ids), (categories, category_ids)):
-        number_of = {id_: number for number, id_ in enumerate(known)}
-        numbers.append(np.fromiter((number_of.get(id_, -1) for id_ in ids), np.int64, len(ids)))
-    kept = (numbers[0] >= 0) & (numbers[1] >= 0)
-    return kept, Boxes(numbers[0][kept], numbers[1][kept], boxes[kept])
+    image, category = _numbers(images, image_ids), _numbers(categories, category_ids)
+    kept = (image >= 0) & (category >= 0)
+    return kept, Boxes(image[kept], category[kept], boxes[kept])
+
+
+def _numbers(known: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """(N,) where each id stands among the ascending known ones; −1 for one that does not."""
+    numbers = np.searchsorted(known, ids)
+    there = numbers < len(known)
+    there[there] = known[numbers[there]] == ids[there]
+    return np.where(there, numbers, -1)
 
 
 def _figures(found: Curves, max_detections: Sequence[int]) -> dict[str, float]:
