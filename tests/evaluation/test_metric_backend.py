@@ -20,7 +20,7 @@ from detr_kit.evaluation import DetectionTable, evaluate_detections, metric_back
 from detr_kit.evaluation.coco_evaluation import numbered
 from detr_kit.evaluation.metric_backend import curves
 
-from .conftest import TINY
+from ..places import TINY
 
 CATEGORIES = (3, 5, 90)
 INT64 = st.integers(-(2**63), 2**63 - 1)
