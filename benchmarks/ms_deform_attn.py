@@ -1,15 +1,23 @@
 """Multi-scale deformable attention on the CPU against the usual `grid_sample` formulation.
 
 python benchmarks/ms_deform_attn.py --out benchmarks/results/ms_deform_attn_cpu.json
+python benchmarks/ms_deform_attn.py --threads 1 --peer torch_ms_deform_attn:ms_deform_attn
+
+With --peer another implementation takes turns with `ms_deform_attn` and `grid_sample`, in float32. It is
+called as the original op (value, spatial_shapes, level_start_index, sampling_locations, attention_weights),
+the shapes as tensors; its output must be ours. --cpu-time is for a machine that others are using.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import math
 import os
 import platform
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from timing import interleaved_medians, reuse_heap
@@ -68,7 +76,29 @@ def make_inputs(levels: list[tuple[int, int]], queries: int | None, local: bool)
     }
 
 
-def measure(name: str, local: bool, backward: bool, seconds: float, warm: bool) -> dict[str, float]:
+def load_peer(path: str) -> Callable:
+    module, _, function = path.partition(":")
+    if not function:
+        raise SystemExit(f"--peer {path!r}: give package.module:function")
+    return getattr(importlib.import_module(module), function)
+
+
+def called_as_ours(peer: Callable, levels: list[tuple[int, int]]) -> Callable:
+    shapes = torch.tensor(levels)
+    starts = torch.cat((shapes.new_zeros(1), shapes.prod(1).cumsum(0)[:-1]))
+    return lambda value, _shapes, _starts, *points: peer(value, shapes, starts, *points)
+
+
+def measure(
+    name: str,
+    local: bool,
+    backward: bool,
+    seconds: float,
+    *,
+    warm: bool,
+    peer: str | None,
+    clock: Callable[[], float],
+) -> dict[str, float]:
     levels, queries = CASES[name]
     inputs = make_inputs(levels, queries, local)
     classical = [inputs[k] for k in ("value", "sampling_locations", "attention_weights")]
@@ -82,6 +112,14 @@ def measure(name: str, local: bool, backward: bool, seconds: float, warm: bool) 
         "fused": (ms_deform_attn_fused, raw),
         "fused bf16": (ms_deform_attn_fused, half),
     }
+    if peer is not None:
+        theirs = called_as_ours(load_peer(peer), levels)
+        torch.testing.assert_close(
+            theirs(classical[0], levels, None, *classical[1:]),
+            ms_deform_attn(classical[0], levels, None, *classical[1:]),
+            rtol=1e-4, atol=1e-5,
+        )  # fmt: skip
+        runs = {key: runs[key] for key in ("grid_sample", "ms_deform_attn")} | {peer: (theirs, classical)}
 
     def runner(entry, arguments):
         # as in training: everything but the encoder's reference points wants a gradient
@@ -111,6 +149,7 @@ def measure(name: str, local: bool, backward: bool, seconds: float, warm: bool) 
         {key: run for key, (run, _) in pairs.items()},
         seconds,
         before={key: write for key, (_, write) in pairs.items()},
+        clock=clock,
     )
 
 
@@ -127,21 +166,28 @@ def main() -> None:
     parser.add_argument(
         "--warm", action="store_true", help="let each call follow one of the same, not the writing of value"
     )
+    parser.add_argument("--peer", help="package.module:function, another implementation beside ours")
+    parser.add_argument("--cpu-time", action="store_true", help="processor time, for --threads 1")
     parser.add_argument("--out", type=Path, help="JSON file")
     arguments = parser.parse_args()
+    clock = time.process_time if arguments.cpu_time else time.perf_counter
     load = os.getloadavg()[0]
-    if load + max(arguments.threads) > (os.cpu_count() or 1) + 0.5:
+    if not arguments.cpu_time and load + max(arguments.threads) > (os.cpu_count() or 1) + 0.5:
         print(f"warning: load average {load:.1f}; with no core to itself a thread's waiting is measured too")
+    how = dict(warm=arguments.warm, peer=arguments.peer, clock=clock)
     rows = []
-    print("| case | locations | threads | pass | grid_sample ms | ours ms | ratio | bf16 value ms | ratio "
-          "| fused ms | ratio | fused bf16 ms | ratio |")  # fmt: skip
-    print("|---|---|---|---|---|---|---|---|---|---|---|---|---|")
+    head = ["case", "locations", "threads", "pass", "grid_sample ms", "ours ms", "ratio"]
+    if arguments.peer:
+        head += [f"{arguments.peer.partition(':')[0]} ms", "ratio", "ours to it"]
+    else:
+        head += ["bf16 value ms", "ratio", "fused ms", "ratio", "fused bf16 ms", "ratio"]
+    print("| " + " | ".join(head) + " |\n" + "|---" * len(head) + "|")
     for name in arguments.cases:
         for local in (True, False):
             for threads in arguments.threads:
                 for backward in (False, True):
                     torch.set_num_threads(threads)
-                    times = measure(name, local, backward, arguments.seconds, arguments.warm)
+                    times = measure(name, local, backward, arguments.seconds, **how)
                     row = {
                         "case": name,
                         "locations": "local" if local else "uniform",
@@ -158,11 +204,14 @@ def main() -> None:
                     cells = [name, row["locations"], threads, row["pass"], f"{times['grid_sample']:.2f}"]
                     for key, ratio in row["ratio"].items():
                         cells += [f"{times[key]:.2f}", f"{ratio:.1f}×"]
+                    if arguments.peer:
+                        cells.append(f"{times[arguments.peer] / times['ms_deform_attn']:.1f}×")
                     print("| " + " | ".join(map(str, cells)) + " |", flush=True)
     if arguments.out:
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
         machine = {"processor": platform.machine(), "cores": os.cpu_count(), "torch": torch.__version__,
-                   "backend": backend_report()[0]["reason"], "load_average": load}  # fmt: skip
+                   "backend": backend_report()[0]["reason"], "load_average": load,
+                   "clock": clock.__name__}  # fmt: skip
         arguments.out.write_text(json.dumps({"machine": machine, "rows": rows}, indent=1) + "\n")
 
 

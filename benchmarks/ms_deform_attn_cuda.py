@@ -13,7 +13,6 @@ attention_weights), the shapes as tensors on the GPU, and its gradients are take
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import statistics
 from collections.abc import Callable
@@ -21,7 +20,7 @@ from itertools import product
 from pathlib import Path
 
 import torch
-from ms_deform_attn import CASES, HEAD_DIM, HEADS, POINTS, make_inputs
+from ms_deform_attn import CASES, HEAD_DIM, HEADS, POINTS, load_peer, make_inputs
 
 from detr_kit.ops import backend_report, ms_deform_attn, ms_deform_attn_fused
 from detr_kit.ops.reference import ms_deform_attn_fused_reference, ms_deform_attn_reference
@@ -29,13 +28,6 @@ from detr_kit.ops.reference import ms_deform_attn_fused_reference, ms_deform_att
 CLASSICAL = ("value", "sampling_locations", "attention_weights")
 FUSED = ("value", "reference_points", "sampling_offsets", "attention_logits")
 Run = Callable[[], object]
-
-
-def load_peer(path: str) -> Callable:
-    module, _, function = path.partition(":")
-    if not function:
-        raise SystemExit(f"--peer {path!r}: give package.module:function")
-    return getattr(importlib.import_module(module), function)
 
 
 class Timer:

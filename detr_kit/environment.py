@@ -9,12 +9,14 @@ import torch
 
 from .ops import backend_report
 
+_PACKAGES = ("detr-kit", "torchvision", "mmengine", "opencv-python", "pycocotools", "hotcoco", "numpy")
+
 
 def describe_environment() -> dict[str, str]:
     """Name -> value for the versions and devices that matter."""
     facts = {"python": platform.python_version(), "platform": platform.platform()}
     facts["torch"] = torch.__version__
-    for package in ("detr-kit", "torchvision", "mmengine", "opencv-python", "pycocotools", "numpy"):
+    for package in _PACKAGES:
         try:
             facts[package] = version(package)
         except PackageNotFoundError:

@@ -26,6 +26,11 @@ def add_command(commands: argparse._SubParsersAction) -> None:
     group.add_argument("--images", metavar="DIR", help="the pictures, where they are not beside")
     parser.add_argument("--out", metavar="FILE", help="write the detections as COCO JSON")
     parser.add_argument("--pictures", metavar="DIR", help="draw the confusion matrix and the worst images")
+    parser.add_argument(
+        "--metric-backend",
+        choices=("auto", "hotcoco", "pycocotools"),
+        help="who computes the figures, which are the same (hotcoco where it is installed: seconds sooner)",
+    )
     add_run_arguments(parser)
     parser.set_defaults(run=run)
 
@@ -46,6 +51,7 @@ def run(options: argparse.Namespace) -> None:
     from ..fine_tune import evaluate_data
 
     arguments = {"out": options.out, "pictures": options.pictures, **run_arguments(options)}
+    arguments["metric_backend"] = options.metric_backend
     if options.data is None:
         evaluate(config[0], checkpoint, **arguments)
         return

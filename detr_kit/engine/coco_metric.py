@@ -12,7 +12,7 @@ from mmengine.logging import MMLogger
 
 from ..categories import Categories
 from ..errors import InputError
-from ..evaluation import MOST_DETECTIONS, evaluate_detections, to_coco_detections
+from ..evaluation import MOST_DETECTIONS, DetectionTable, evaluate_detections, metric_backend_for
 from ..evaluation.confusion import confusion_of
 from ..evaluation.error_pictures import draw_confusion, draw_worst_images
 from ..registry import METRICS
@@ -28,33 +28,40 @@ class CocoMetric(BaseMetric):
     Args:
         outfile: where to write the detections as COCO JSON; None for nowhere.
         pictures: folder for `confusion_matrix.png` and `worst_images.png`; None draws none.
+        metric_backend: "hotcoco" or "pycocotools"; "auto" or None: hotcoco where it is installed.
+
+    Raises:
+        InputError: a `metric_backend` that is not there.
     """
 
     default_prefix = "coco"
 
-    def __init__(self, outfile: str | None = None, pictures: str | None = None) -> None:
+    def __init__(
+        self, outfile: str | None = None, pictures: str | None = None, metric_backend: str | None = None
+    ) -> None:
         # "gpu" is mmengine's word for gathering over the process group, whatever the device; "cpu" gathers
         # through a folder that all machines would have to share.
         super().__init__(collect_device="gpu")
         self.outfile, self.pictures = outfile, pictures
+        self.metric_backend = metric_backend_for(metric_backend)
 
     def process(self, data_batch: ImageBatch, data_samples: Sequence[Prediction]) -> None:
         """Keep the detections of one batch."""
-        categories = Categories.from_metadata(self.dataset_meta or {})
-        if categories is None:
-            raise InputError("CocoMetric: the data set does not say what its classes are; use CocoDataset")
+        if not self.results:
+            self.categories = self._categories()
         for target, prediction in zip(data_batch.targets, data_samples, strict=True):
-            cpu = Prediction(*(part.cpu() for part in prediction))
-            detections = to_coco_detections(cpu, target.image_id, categories)
+            detections = DetectionTable.of_image(prediction, target.image_id, self.categories)
             self.results.append((target.image_id, target.path, detections))
 
-    def compute_metrics(self, results: list[tuple[int, str, list[dict[str, Any]]]]) -> dict[str, float]:
+    def compute_metrics(self, results: list[tuple[int, str, DetectionTable]]) -> dict[str, float]:
         """Evaluate all detections; the tables go to the log."""
-        detections = [detection for _, _, image in results for detection in image]
+        detections = DetectionTable.concatenated([image for _, _, image in results])
         if self.outfile is not None:
             Path(self.outfile).parent.mkdir(parents=True, exist_ok=True)
-            Path(self.outfile).write_text(json.dumps(detections))
-        result = evaluate_detections(self.dataset_meta["annotations"], detections, [i for i, _, _ in results])
+            Path(self.outfile).write_text(json.dumps(detections.to_coco()))
+        image_ids = [image_id for image_id, _, _ in results]
+        annotations = self.dataset_meta["annotations"]
+        result = evaluate_detections(annotations, detections, image_ids, self.metric_backend)
         logger = MMLogger.get_current_instance()
         logger.info("\n" + result.table())
         if result.max_detections > MOST_DETECTIONS:
@@ -65,8 +72,15 @@ class CocoMetric(BaseMetric):
         if self.outfile is not None:
             logger.info(f"{len(detections)} detections written to {self.outfile}")
         if self.pictures is not None:
-            self._draw(Path(self.pictures), detections, {image_id: path for image_id, path, _ in results})
+            paths = {image_id: path for image_id, path, _ in results}
+            self._draw(Path(self.pictures), detections.to_coco(), paths)
         return result.measured
+
+    def _categories(self) -> Categories:
+        categories = Categories.from_metadata(self.dataset_meta or {})
+        if categories is None:
+            raise InputError("CocoMetric: the data set does not say what its classes are; use CocoDataset")
+        return categories
 
     def _draw(self, folder: Path, detections: list[dict[str, Any]], paths: dict[int, str]) -> None:
         annotations = self.dataset_meta["annotations"]

@@ -99,6 +99,7 @@ def evaluate(
     *,
     out: str | Path | None = None,
     pictures: str | Path | None = None,
+    metric_backend: str | None = None,
     work_dir: str | Path | None = None,
     options: Mapping[str, Any] | None = None,
     launcher: str = "none",
@@ -109,6 +110,7 @@ def evaluate(
         checkpoint: of any known format.
         out: where to write the detections as COCO JSON.
         pictures: folder for the confusion matrix and the worst images.
+        metric_backend: who computes the figures, as `CocoMetric` takes it; None as the config says.
         config, work_dir, options, launcher: as in `prepare_config`.
 
     Returns:
@@ -125,6 +127,8 @@ def evaluate(
         config.test_evaluator.outfile = str(out)
     if pictures is not None:
         config.test_evaluator.pictures = str(pictures)
+    if metric_backend is not None:
+        config.test_evaluator.metric_backend = metric_backend
     with _running(config) as runner:
         file = read_checkpoint(checkpoint)
         report = load_state(unwrap(runner.model).network, file, str(checkpoint), strict=True)

@@ -1,11 +1,9 @@
-"""The COCO metric, computed by pycocotools."""
+"""The COCO metric: twelve figures, and AP for each class."""
 
 from __future__ import annotations
 
 import contextlib
-import copy
 import io
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -23,6 +20,8 @@ from ..data.annotation_table import AnnotationTable, annotation_table
 from ..data.coco_annotations import read_coco_json
 from ..errors import InputError
 from ..structures import Prediction
+from .detection_table import DetectionTable
+from .metric_backend import Boxes, Curves, Evaluation, curves, metric_backend_for
 
 MOST_DETECTIONS = 100  # of an image and class, that COCO looks at
 _EDGE = 1.0  # pixels that a box may reach over the edge by rounding
@@ -37,11 +36,13 @@ class CocoResult:
             Where more than 100 detections were looked at, AR100 has their number in its name: AR240.
         per_class: class name -> AP, AP50 and the number of ground-truth boxes.
         max_detections: of an image and class, the best of which were looked at.
+        backend: who computed them, "hotcoco" or "pycocotools".
     """
 
     figures: dict[str, float]
     per_class: dict[str, dict[str, float]]
     max_detections: int = MOST_DETECTIONS
+    backend: str = ""
 
     @property
     def measured(self) -> dict[str, float]:
@@ -50,7 +51,7 @@ class CocoResult:
 
     def table(self) -> str:
         """The figures and the per-class AP as text for a terminal."""
-        figures = Table(title="COCO bbox")
+        figures = Table(title=f"COCO bbox, by {self.backend}" if self.backend else "COCO bbox")
         for name in self.figures:
             figures.add_column(name, justify="right")
         figures.add_row(*map(figure_text, self.figures.values()))
@@ -105,29 +106,19 @@ def _cut_at_edges(annotations: list[dict[str, Any]], table: AnnotationTable) -> 
         annotation.update(bbox=box, area=min(annotation["area"], box[2] * box[3]))
 
 
-def to_coco_detections(
-    prediction: Prediction, image_id: int, categories: Categories
-) -> list[dict[str, float | int | list[float]]]:
+def to_coco_detections(prediction: Prediction, image_id: int, categories: Categories) -> list[dict[str, Any]]:
     """Detections in COCO's result format: the data set's category ids, boxes as x, y, width, height.
 
-    Labels that stand for no category of the data set are left out, and so is what is not finite: to
-    pycocotools a box of NaN overlaps with everything.
+    What `DetectionTable.of_image` leaves out is left out.
     """
-    used = set(categories.label_of_id.values())
-    boxes = prediction.boxes.clone()
-    boxes[:, 2:] -= boxes[:, :2]
-    rows = zip(prediction.scores.tolist(), prediction.labels.tolist(), boxes.tolist(), strict=True)
-    return [
-        {"image_id": image_id, "category_id": categories.ids[label], "bbox": box, "score": score}
-        for score, label, box in rows
-        if label in used and math.isfinite(score + sum(box))
-    ]
+    return DetectionTable.of_image(prediction, image_id, categories).to_coco()
 
 
 def evaluate_detections(
     ground_truth: COCO | str | Path,
-    detections: Sequence[Mapping[str, Any]],
+    detections: DetectionTable | Sequence[Mapping[str, Any]],
     image_ids: Sequence[int] | None = None,
+    metric_backend: str | None = None,
 ) -> CocoResult:
     """COCO's twelve bbox figures and AP for each class.
 
@@ -136,66 +127,101 @@ def evaluate_detections(
 
     Args:
         ground_truth: an annotation file, or a COCO object.
-        detections: in COCO's result format.
+        detections: a table, or COCO's result format.
         image_ids: images to evaluate; all of the ground truth by default, those without a detection included.
+        metric_backend: who computes, as `metric_backend_for` takes it; the figures are the same.
 
     Raises:
-        InputError: a detection of an image that is not in the ground truth, or one that is not finite.
+        InputError: a detection of an image that is not in the ground truth, one that is not finite, or as
+            `metric_backend_for`.
     """
+    backend = metric_backend_for(metric_backend)
     coco = ground_truth if isinstance(ground_truth, COCO) else load_ground_truth(ground_truth)
+    table = detections if isinstance(detections, DetectionTable) else DetectionTable.of_coco(detections)
     known = set(coco.getImgIds())
-    stray = next((d["image_id"] for d in detections if d["image_id"] not in known), None)
-    if stray is not None:
-        raise InputError(f"detections: image_id={stray} is not in the ground truth; is it another split?")
-    if not all(math.isfinite(d["score"] + sum(d["bbox"])) for d in detections):
+    stray = set(np.unique(table.image_ids).tolist()) - known
+    if stray:
+        raise InputError(
+            f"detections: image_id={min(stray)} is not in the ground truth; is it another split?"
+        )
+    if not (np.isfinite(table.scores).all() and np.isfinite(table.boxes).all()):
         raise InputError("detections: a box or score is not finite; the network has diverged")
-    with contextlib.redirect_stdout(io.StringIO()):
-        results = coco.loadRes(copy.deepcopy(list(detections))) if detections else _no_results(coco)
-        evaluation = COCOeval(coco, results, "bbox")
-        if image_ids is not None:
-            evaluation.params.imgIds = sorted(image_ids)
-        evaluation.params.maxDets = [1, 10, detections_for(_most_objects(coco, evaluation.params.imgIds))]
-        evaluation.evaluate()
-        evaluation.accumulate()
-    return CocoResult(_figures(evaluation), _per_class(coco, evaluation), evaluation.params.maxDets[-1])
+    evaluation = numbered(coco, table, known if image_ids is None else known & set(image_ids))
+    found = curves(evaluation, backend)
+    most = evaluation.max_detections
+    return CocoResult(_figures(found, most), _per_class(coco, evaluation, found), most[-1], backend)
 
 
-def _most_objects(coco: COCO, image_ids: Sequence[int]) -> int:
-    return max((len(coco.getAnnIds([image_id], iscrowd=False)) for image_id in image_ids), default=0)
+def numbered(coco: COCO, table: DetectionTable, image_ids: set[int]) -> Evaluation:
+    """What belongs to these images, and to the categories of the ground truth, for a metric backend."""
+    images, categories = (np.array(sorted(ids), dtype=np.int64) for ids in (image_ids, coco.getCatIds()))
+    annotations = coco.dataset["annotations"]
+    owners, classes = (
+        np.array([a[key] for a in annotations], dtype=np.int64) for key in ("image_id", "category_id")
+    )
+    boxes = np.array([a["bbox"] for a in annotations], dtype=np.float64).reshape(-1, 4)
+    areas = np.array([a["area"] for a in annotations], dtype=np.float64)
+    crowd = np.array([a["iscrowd"] for a in annotations], dtype=bool)
+    is_object, objects = _boxes(images, categories, owners, classes, boxes)
+    is_detection, detections = _boxes(images, categories, table.image_ids, table.category_ids, table.boxes)
+    areas, crowd = areas[is_object], crowd[is_object]
+    objects_of_image = np.bincount(objects.images[~crowd], minlength=1)
+    return Evaluation(
+        num_images=len(images),
+        num_categories=len(categories),
+        objects=objects,
+        areas=areas,
+        crowd=crowd,
+        detections=detections,
+        scores=table.scores[is_detection],
+        max_detections=[1, 10, detections_for(int(objects_of_image.max()))],
+    )
 
 
-def _figures(evaluation: COCOeval) -> dict[str, float]:
+def _boxes(
+    images: np.ndarray,
+    categories: np.ndarray,
+    image_ids: np.ndarray,
+    category_ids: np.ndarray,
+    boxes: np.ndarray,
+) -> tuple[np.ndarray, Boxes]:
+    """Which rows belong to these images and categories, and these rows with their numbers."""
+    image, category = _numbers(images, image_ids), _numbers(categories, category_ids)
+    kept = (image >= 0) & (category >= 0)
+    return kept, Boxes(image[kept], category[kept], boxes[kept])
+
+
+def _numbers(known: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """(N,) where each id stands among the ascending known ones; −1 for one that does not."""
+    numbers = np.searchsorted(known, ids)
+    there = numbers < len(known)
+    there[there] = known[numbers[there]] == ids[there]
+    return np.where(there, numbers, -1)
+
+
+def _figures(found: Curves, max_detections: Sequence[int]) -> dict[str, float]:
     """What `COCOeval.summarize` prints; that one knows 100 detections only."""
-    precision = evaluation.eval["precision"]  # (IoU, recall, class, area, max detections)
-    recall = evaluation.eval["recall"]  # (IoU, class, area, max detections)
+    precision, recall = found
     halves = {"AP50": 0, "AP75": 5}  # of the IoUs 0.50, 0.55, …, 0.95
     sizes = {"s": 1, "m": 2, "l": 3}  # of the areas all, small, medium, large
-    most = evaluation.params.maxDets
     figures = {"AP": _mean(precision[..., 0, -1])}
     figures |= {name: _mean(precision[iou, :, :, 0, -1]) for name, iou in halves.items()}
     figures |= {f"AP{name}": _mean(precision[..., area, -1]) for name, area in sizes.items()}
-    figures |= {f"AR{count}": _mean(recall[..., 0, index]) for index, count in enumerate(most)}
+    figures |= {f"AR{count}": _mean(recall[..., 0, index]) for index, count in enumerate(max_detections)}
     return figures | {f"AR{name}": _mean(recall[..., area, -1]) for name, area in sizes.items()}
 
 
-def _no_results(coco: COCO) -> COCO:
-    empty = COCO()
-    empty.dataset = {**coco.dataset, "annotations": []}
-    empty.createIndex()
-    return empty
-
-
-def _per_class(coco: COCO, evaluation: COCOeval) -> dict[str, dict[str, float]]:
-    precision = evaluation.eval["precision"]  # (IoU, recall, class, area, max detections)
+def _per_class(coco: COCO, evaluation: Evaluation, found: Curves) -> dict[str, dict[str, float]]:
+    counted = evaluation.objects.categories[~evaluation.crowd]
+    boxes = np.bincount(counted, minlength=evaluation.num_categories)
     rows = {}
-    for index, category in enumerate(map(int, evaluation.params.catIds)):
-        of_class = precision[:, :, index, 0, -1]
-        annotations = coco.getAnnIds(evaluation.params.imgIds, [category], iscrowd=False)
+    for index, category in enumerate(sorted(coco.getCatIds())):
+        of_class = found.precision[:, :, index, 0, -1]
         name = class_name(coco.loadCats(category)[0]["name"])
         rows[name if name not in rows else f"{name} (id {category})"] = {
             "AP": _mean(of_class),
             "AP50": _mean(of_class[0]),
-            "boxes": float(len(annotations)),
+            "boxes": float(boxes[index]),
         }
     return rows
 
