@@ -6,11 +6,13 @@ import difflib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-from mmengine.config import Config
+from typing import TYPE_CHECKING
 
 from .custom_imports import import_own_parts
 from .errors import InputError
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 _PACKAGE = Path(__file__).resolve().parent
 _CONFIG_DIRS = (_PACKAGE.parent / "configs", _PACKAGE / "_configs")
@@ -49,6 +51,12 @@ def find_config(name_or_path: str | Path, folder: Path | None = None) -> Path:
     raise InputError(f"config {str(name_or_path)!r}: no such file and no config of that name; {hint}")
 
 
+def is_config(data: str) -> bool:
+    """Whether what may be a data set's path is a config: a Python file, or a name that nothing here has."""
+    path = Path(data).expanduser()
+    return path.suffix == ".py" or (not path.exists() and path.suffix == "" and len(path.parts) == 1)
+
+
 def _shipped(name: str) -> Path | None:
     """The shipped config of a name; also of configs/NAME.py, a path that holds in the source tree only."""
     scope, colons, name = name.rpartition("::")
@@ -73,6 +81,9 @@ def read_config(name_or_path: str | Path) -> Config:
         InputError: no such config, or it or a module that it imports cannot be run as Python.
     """
     path = find_config(name_or_path).absolute()
+
+    from mmengine.config import Config  # slow; to find a config it is not needed
+
     with _bases_found_by_name() as folders:
         try:
             config = Config.fromfile(path, import_custom_modules=False)
@@ -105,6 +116,8 @@ def _bases_found_by_name() -> Iterator[list[Path]]:
             raise InputError(f"_base_ of {config}: {error}") from error
         folders.append(found.absolute().parent)
         return str(found), None
+
+    from mmengine.config import Config
 
     original = Config.__dict__["_get_cfg_path"]
     Config._get_cfg_path = staticmethod(find_base)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from numbers import Integral, Real
 from typing import Any
 
@@ -35,6 +36,33 @@ def check_count(name: str, value: Any, *, least: int = 1, most: int | None = Non
         return int(value)
     bounds = f"{least} or more" if most is None else f"in [{least}, {most}]"
     raise InputError(f"{name}={value!r}; it must be {bounds}{remark} (a whole number)")
+
+
+def check_above_zero(name: str, value: float | None) -> None:
+    """A number larger than zero, or none at all.
+
+    Raises:
+        InputError: zero, less, infinity or NaN.
+    """
+    if value is not None and not 0 < value < math.inf:
+        raise InputError(f"{name} {value}: it must be larger than 0")
+
+
+def check_prediction(score_threshold: float, batch_size: int | None = None) -> None:
+    """The numbers that every prediction is asked for with.
+
+    Raises:
+        InputError: one is out of its range.
+    """
+    check_share("score_threshold", score_threshold, remark=" (0 keeps everything)")
+    if batch_size is not None:
+        check_count("batch_size", batch_size, remark=", or left out")
+
+
+def check_nms(nms_iou_threshold: float | None) -> None:
+    """Raises InputError where the IoU beyond which duplicates are left out is none."""
+    if nms_iou_threshold is not None:
+        check_share("nms_iou_threshold", nms_iou_threshold, above=True, remark=", or None")
 
 
 def _is_number(value: Any, kind: type) -> bool:

@@ -10,6 +10,7 @@ from detr_kit.checkpoints import read_checkpoint, write_checkpoint
 from detr_kit.cli import main
 from detr_kit.config import read_config
 from detr_kit.engine import Features
+from detr_kit.engine.features import apply_features
 from detr_kit.errors import InputError
 from detr_kit.fine_tune.run import write_fine_tune_config
 from detr_kit.registry import HOOKS, MODELS, TRANSFORMS
@@ -191,7 +192,7 @@ def test_weights_alone_of_own_parts_ask_for_the_config(own_run, tmp_path):
 
 def test_freezing_a_backbone_that_cannot_be_frozen_is_one_message(own_run):
     with pytest.raises(InputError, match=r"network.backbone: SmallBackbone: it takes no 'frozen_stages'"):
-        Features(freeze_backbone=True).apply(read_config(own_run[0]))
+        apply_features(Features(freeze_backbone=True), read_config(own_run[0]))
 
 
 @pytest.mark.usefixtures("another_process")

@@ -1,12 +1,32 @@
 """Checkpoints of this project and of its peers."""
 
-from .builtin import write_builtin
-from .convert import CheckpointFormat, conversion_notes, convert_state_dict, detect_format
-from .convert_file import ConversionReport, convert_file, verify_conversion
-from .files import CheckpointFile, checkpoint_path, read_checkpoint, write_checkpoint
-from .load import LoadReport, categories_of, load_checkpoint, load_state
-from .recipe import read_recipe
-from .wrapper import strip_wrapper
+from typing import TYPE_CHECKING
+
+from ..lazy import lazy_names
+
+if TYPE_CHECKING:
+    from .builtin import write_builtin
+    from .convert import CheckpointFormat, conversion_notes, convert_state_dict, detect_format
+    from .file_conversion import ConversionReport, convert_file, verify_conversion
+    from .files import CheckpointFile, read_checkpoint, write_checkpoint
+    from .load import LoadReport, categories_of, load_checkpoint, load_state
+    from .location import checkpoint_path
+    from .recipe import read_recipe
+    from .wrapper import strip_wrapper
+else:
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "builtin": ["write_builtin"],
+            "convert": ["CheckpointFormat", "conversion_notes", "convert_state_dict", "detect_format"],
+            "file_conversion": ["ConversionReport", "convert_file", "verify_conversion"],
+            "files": ["CheckpointFile", "read_checkpoint", "write_checkpoint"],
+            "load": ["LoadReport", "categories_of", "load_checkpoint", "load_state"],
+            "location": ["checkpoint_path"],
+            "recipe": ["read_recipe"],
+            "wrapper": ["strip_wrapper"],
+        },
+    )
 
 __all__ = [
     "CheckpointFile",

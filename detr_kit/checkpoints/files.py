@@ -14,22 +14,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from .. import defaults
 from ..data.text_file import read_text
 from ..errors import InputError
 from .find_state import find_state
 from .inert_pickle import StoredTensor
+from .location import check_checkpoint_name, existing_checkpoint
 from .pickle_file import damaged, read_pickle
 from .recipe import RECIPE
-
-# The name under which the checkpoint inside the package is known, and where it lies.
-BUILTIN = "builtin"
-BUILTIN_FILE = Path(__file__).resolve().parents[1] / "_weights" / f"{defaults.BUILTIN}.safetensors"
-
-
-def checkpoint_path(path: str | Path) -> Path:
-    """Where a checkpoint lies; "builtin" is the one inside the package."""
-    return BUILTIN_FILE if str(path) == BUILTIN else Path(path).expanduser()
 
 
 @dataclass
@@ -64,11 +55,9 @@ def read_checkpoint(path: str | Path) -> CheckpointFile:
     Raises:
         InputError: no such file, not a checkpoint, cut off, or without tensors.
     """
-    path = checkpoint_path(path)
+    path = existing_checkpoint(path)
     if path.is_dir():
         return _read_folder(path)
-    if not path.is_file():
-        raise InputError(f"checkpoint {path}: no such file")
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
     content, foreign = read_pickle(path)
@@ -119,14 +108,6 @@ def write_checkpoint(path: str | Path, state_dict: Mapping[str, Tensor], metadat
     else:
         content = {"model": tensors, "meta": {"dataset_meta": dict(metadata)}}
         write_whole(path, lambda partial: torch.save(content, partial))
-
-
-def check_checkpoint_name(path: Path) -> None:
-    """Raises InputError where a name does not end as a checkpoint's, or is a folder's."""
-    if path.suffix not in (".safetensors", ".pth", ".pt"):
-        raise InputError(f"{path}: a checkpoint's name ends in .safetensors, .pth or .pt")
-    if path.is_dir():
-        raise InputError(f"{path}: a folder of that name is there; give another name")
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from .run_arguments import Overrides
+from ..config import find_config, is_config
+from ..errors import InputError
+from ..given_paths import data_paths
+from ..number_ranges import check_count
+from .run_arguments import add_overrides, overrides
 
 
 def add_command(commands: argparse._SubParsersAction) -> None:
@@ -29,17 +33,22 @@ def add_command(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--html", metavar="FILE", help="write it as one HTML file, with pictures of the worst"
     )
-    parser.add_argument(
-        "--cfg-options",
-        nargs="+",
-        action=Overrides,
-        metavar="KEY=VALUE",
-        help="override the config: data_root=DIR",
-    )
+    add_overrides(parser, "data_root=DIR")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
+    if options.num_queries is not None:
+        check_count("--num-queries", options.num_queries)
+    if is_config(options.data):
+        if options.images is not None:
+            raise InputError("--images: a config names its pictures itself; use --cfg-options data_root=DIR")
+        find_config(options.data)
+    else:
+        if options.cfg_options:
+            raise InputError("--cfg-options: there is no config here; it goes with a config's name or path")
+        data_paths(options.data, options.images)
+
     from ..engine.check_command import run_check
 
     return run_check(
@@ -49,6 +58,6 @@ def run(options: argparse.Namespace) -> int:
         num_queries=options.num_queries,
         json_file=options.json,
         html_file=options.html,
-        options=options.cfg_options,
+        options=overrides(options),
         strict=options.strict,
     )

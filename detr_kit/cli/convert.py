@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
+
+from ..checkpoints.location import check_destination, existing_checkpoint
 
 
 def add_command(commands: argparse._SubParsersAction) -> None:
@@ -23,6 +26,9 @@ def add_command(commands: argparse._SubParsersAction) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
+    check_destination(options.source, options.to, Path(options.out))
+    existing_checkpoint(options.source)
+
     from ..checkpoints import convert_file, verify_conversion
 
     dilation = options.dc5 or None

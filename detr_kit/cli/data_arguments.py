@@ -5,8 +5,12 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from ..checkpoints.location import existing_checkpoint
+from ..config import find_config
 from ..defaults import MODEL
 from ..errors import InputError
+from ..given_paths import data_paths
+from ..number_ranges import check_above_zero
 
 _FIELDS = ("model", "images", "checkpoint", "name", "epochs", "batch_size", "image_size", "lr", "preset")
 _INSTEAD = {
@@ -48,12 +52,20 @@ def data_arguments(options: argparse.Namespace) -> dict[str, Any]:
     """The arguments that were given, for `fine_tune`; empty where a config was given instead.
 
     Raises:
-        InputError: both were given, or neither, or an argument that a config decides.
+        InputError: both were given, or neither, or an argument that a config decides; a number out of its
+            range, or a file that is not there.
     """
     given = {name: getattr(options, name) for name in _FIELDS if getattr(options, name) is not None}
     if options.data is not None:
         if options.config is not None:
             raise InputError(f"config {options.config} and --data {options.data}: give one of them")
+        for name in ("epochs", "batch_size", "image_size", "lr"):
+            check_above_zero(f"--{name.replace('_', '-')}", getattr(options, name))
+        data_paths(options.data, options.images)
+        if options.model is not None:
+            find_config(options.model)
+        if options.checkpoint is not None:
+            existing_checkpoint(options.checkpoint, "--checkpoint")
         return {"data": options.data, **given}
     if options.config is None:
         raise InputError("nothing to train: give a config, or --data PATH")

@@ -6,7 +6,10 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
+from ..checkpoints.location import BUILTIN, existing_checkpoint
+from ..config import find_config
 from ..errors import InputError
+from ..number_ranges import check_nms
 
 if TYPE_CHECKING:
     from ..inference import Detector
@@ -33,11 +36,15 @@ def build_detector(options: argparse.Namespace) -> Detector:
     Raises:
         InputError: a model without weights, or what the Detector refuses.
     """
-    from ..checkpoints.files import BUILTIN
-    from ..inference import Detector
-
+    check_nms(options.nms)
     if options.checkpoint is None and options.model is not None:
         raise InputError(f"--model {options.model} needs --checkpoint FILE, its weights")
+    if options.model is not None:
+        find_config(options.model)
+    existing_checkpoint(options.checkpoint or BUILTIN)
+
+    from ..inference import Detector
+
     detector = Detector(
         options.model,
         options.checkpoint or BUILTIN,

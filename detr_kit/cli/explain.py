@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 
 from ..errors import InputError
+from ..given_paths import check_output_folder, check_sources
+from ..number_ranges import check_count, check_prediction
 from .detector_arguments import add_detector_arguments, build_detector
 
 
@@ -28,9 +30,12 @@ def add_command(commands: argparse._SubParsersAction) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from ..inference.predictor import check_numbers
-
-    check_numbers(options.score_threshold, None)
+    check_prediction(options.score_threshold)
+    for name in ("detection", "query"):
+        if getattr(options, name) is not None:
+            check_count(f"--{name}", getattr(options, name), least=0)
+    check_sources([options.image])
+    check_output_folder(Path(options.out))
     detector = build_detector(options)
     stem = Path(options.image).stem
     if options.query is not None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
+from ..export.options import DEFAULT_OPSET, ENDINGS, KEEP_FLOAT, ExportOptions
+
 
 def add_command(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser(
@@ -14,10 +16,10 @@ def add_command(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--model", help="a config's name or path; by default found by the checkpoint")
     parser.add_argument("--checkpoint", required=True, help='.pth, .safetensors, a folder, or "builtin"')
+    parser.add_argument("--format", required=True, metavar="FORMAT", help=", ".join(ENDINGS))
     parser.add_argument(
-        "--format", required=True, metavar="FORMAT", help="onnx, torch-export, aoti or openvino"
+        "-o", "--out", required=True, help=f"the file, in the same order: {', '.join(ENDINGS.values())}"
     )
-    parser.add_argument("-o", "--out", required=True, help="the file: .onnx, .pt2, .aoti or .xml")
 
     graph = parser.add_argument_group("what goes into the file")
     graph.add_argument("--half", action="store_true", help="float16; boxes and scores stay float32")
@@ -27,7 +29,9 @@ def add_command(commands: argparse._SubParsersAction) -> None:
     graph.add_argument(
         "--keep-float", action="append", metavar="PATTERN", help="a further layer for INT8 to leave alone"
     )
-    graph.add_argument("--opset", type=int, metavar="N", help="of ONNX (20)")
+    graph.add_argument(
+        "--opset", type=int, default=DEFAULT_OPSET, metavar="N", help=f"of ONNX ({DEFAULT_OPSET})"
+    )
     graph.add_argument("--static", type=int, nargs=2, metavar=("H", "W"), help="fix the image size")
     graph.add_argument("--no-postprocess", action="store_true", help="end with logits and boxes")
     graph.add_argument("--padding-mask", action="store_true", help="second input, for padded batches")
@@ -51,21 +55,19 @@ def add_command(commands: argparse._SubParsersAction) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from ..export import ExportOptions, export_and_verify, report_text
-    from ..export.onnx_format import DEFAULT_OPSET
-    from ..export.quantize import KEEP_FLOAT
-
     export_options = ExportOptions(
         format=options.format,
         half=options.half,
         int8=options.int8,
         keep_float=(*KEEP_FLOAT, *(options.keep_float or ())),
-        opset=DEFAULT_OPSET if options.opset is None else options.opset,
+        opset=options.opset,
         static_size=options.static and tuple(options.static),
         postprocess=not options.no_postprocess,
         padding_mask=options.padding_mask,
         op=options.op,
     )
+    from ..export import export_and_verify
+
     found = export_and_verify(
         options.model,
         options.checkpoint,
@@ -84,5 +86,7 @@ def run(options: argparse.Namespace) -> int:
         },
         report=options.report,
     )
+    from ..export import report_text
+
     print(report_text(found), file=sys.stdout if found.passed else sys.stderr)
     return 0 if found.passed else 1

@@ -6,6 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from ..given_paths import check_output_folder, check_sources
+from ..number_ranges import check_prediction
 from .detector_arguments import add_detector_arguments, build_detector
 
 
@@ -34,12 +36,15 @@ def add_command(commands: argparse._SubParsersAction) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from ..inference.predictor import check_numbers
+    check_prediction(options.score_threshold, options.batch_size)
+    check_sources(options.sources)
+    check_output_folder(Path(options.out))
+    detector = build_detector(options)
+
     from ..predict import PredictRun
 
-    check_numbers(options.score_threshold, options.batch_size)
     predict = PredictRun(
-        build_detector(options),
+        detector,
         options.out,
         score_threshold=options.score_threshold,
         batch_size=options.batch_size,

@@ -6,6 +6,10 @@ import argparse
 from dataclasses import fields
 from pathlib import Path
 
+from ..number_ranges import check_count
+from ..serving.detector import check_detector
+from ..serving.limits import Limits
+
 
 def add_command(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("serve", help="detection over HTTP: POST /detect, /health, /metrics")
@@ -49,10 +53,13 @@ def add_server_arguments(parser: argparse.ArgumentParser, port: int) -> None:
 
 
 def run(options: argparse.Namespace, page: bool = False) -> None:
-    from ..serving import Limits, create_app, open_detector, run_server
-
+    check_count("--port", options.port, least=0, most=65535)
     given = {field.name: getattr(options, field.name) for field in fields(Limits)}
     limits = Limits(**{name: value for name, value in given.items() if value is not None})
+    check_detector(options.model, options.checkpoint, options.device, options.half)
+
+    from ..serving import create_app, open_detector, run_server
+
     detector = open_detector(options.model, options.checkpoint, options.device, options.half)
     name = options.model or (Path(options.checkpoint).stem if options.checkpoint else "shapes (built in)")
     run_server(create_app(detector, limits, name=str(name), page=page), limits, options.host, options.port)

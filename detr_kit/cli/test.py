@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 
+from ..checkpoints.location import existing_checkpoint
+from ..config import find_config
 from ..errors import InputError
+from ..given_paths import data_paths
 from .run_arguments import add_run_arguments, run_arguments, say
 
 
@@ -46,7 +49,13 @@ def run(options: argparse.Namespace) -> None:
     for name in ("split", "images"):
         if options.data is None and getattr(options, name) is not None:
             raise InputError(f"--{name} goes with --data; a config names its data itself")
+    existing_checkpoint(checkpoint)
+    if config:
+        find_config(config[0])
+    if options.data is not None:
+        data_paths(options.data, options.images)
     say(f"reading {checkpoint} …")
+
     from ..engine import evaluate
     from ..fine_tune import evaluate_data
 

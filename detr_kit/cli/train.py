@@ -5,7 +5,10 @@ from __future__ import annotations
 import argparse
 from dataclasses import fields
 
+from ..config import find_config
 from ..defaults import MODEL
+from ..features import DTYPES, Features
+from ..given_paths import check_resumed
 from .data_arguments import add_data_arguments, data_arguments
 from .run_arguments import add_run_arguments, run_arguments, say
 
@@ -39,14 +42,19 @@ def add_command(commands: argparse._SubParsersAction) -> None:
 
 def run(options: argparse.Namespace) -> None:
     data = data_arguments(options)
+    features = Features(**{field.name: getattr(options, field.name) for field in fields(Features)})
+    features.check()
+    check_resumed(options.resume)
+    if not data:
+        find_config(options.config)
     say(f"reading {options.data or options.config} …")
-    from ..engine import Features, train
+
+    from ..engine import train
     from ..fine_tune import fine_tune
 
     arguments = run_arguments(options)
     if options.strict:
         arguments["options"] = {**(arguments["options"] or {}), "data_check": "strict"}
-    features = Features(**{field.name: getattr(options, field.name) for field in fields(Features)})
     (fine_tune if data else train)(
         **(data or {"config": options.config}),
         resume=options.resume,
@@ -59,7 +67,7 @@ def run(options: argparse.Namespace) -> None:
 def _add_features(group: argparse._ArgumentGroup) -> None:
     """One flag for each field of engine.Features, by the same name."""
     add = group.add_argument
-    add("--amp", nargs="?", const="bf16", choices=("bf16", "fp16"), help="mixed precision (bf16)")
+    add("--amp", nargs="?", const="bf16", choices=tuple(DTYPES), help="mixed precision (bf16)")
     add("--ema", action="store_true", help="average the weights over the run; validate with and save those")
     add("--accumulate", type=int, metavar="N", help="take a step every N batches")
     add("--clip-grad", type=float, metavar="NORM", help="largest norm of the gradients; 0 does not clip")

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from pycocotools import mask
 
 from .file_numbers import number, whole_number, whole_numbers
 
@@ -46,6 +45,8 @@ def _of_run_lengths(encoded: Mapping[str, Any]) -> list[float] | None:
     size, counts = encoded.get("size"), encoded.get("counts")
     if not isinstance(size, list) or len(size) != 2:
         return None
+    from pycocotools import mask  # few files have run lengths
+
     height, width = (whole_number(side) or 0 for side in size)
     if not (0 < height <= _LONGEST_SIDE and 0 < width <= _LONGEST_SIDE):
         return None

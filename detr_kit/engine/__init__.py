@@ -1,8 +1,8 @@
 """The glue to mmengine: everything about running, nothing about networks."""
 
+from ..features import Features
 from .coco_metric import CocoMetric
 from .evaluation_loops import TestLoop, ValLoop
-from .features import Features
 from .hooks.checkpoint import CheckpointHook
 from .hooks.curves import CurveHook, draw_curves
 from .hooks.early_stopping import EarlyStoppingHook

@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from ..check import check_data, write_html
+from ..config import is_config
 from ..data.annotation_table import MAX_LEFT_OUT
 from ..data.formats import find_data
 from ..errors import InputError
@@ -43,17 +44,13 @@ def run_check(
         1 where there is an error, else 0: for the shell.
     """
     console = Console(stderr=True, markup=False, emoji=False)
-    if _is_config(data):
-        if images is not None:
-            raise InputError("--images: a config names its pictures itself; use --cfg-options data_root=DIR")
+    if is_config(data):
         config = prepare_config(data, options=options)
         check_paths(config, "train", "val", "test")
         splits = splits_of_config(config)
         if num_queries is None:
             num_queries = config.model.network.get("num_queries")
     else:
-        if options:
-            raise InputError("--cfg-options: there is no config here; it goes with a config's name or path")
         source = find_data(data, images, need_images=read_images)
         console.print(f"{data}: a data set in {source.format.upper()} format")
         splits = list(source.splits.values())
@@ -82,12 +79,6 @@ def _name(data: str) -> str:
         if path.is_dir() or path.suffix == ".py" or not path.exists()
         else f"{path.parent.name}/{path.name}"
     )
-
-
-def _is_config(data: str) -> bool:
-    """A Python file, or a name that nothing on the disk has."""
-    path = Path(data).expanduser()
-    return path.suffix == ".py" or (not path.exists() and path.suffix == "" and len(path.parts) == 1)
 
 
 def _write(path: str, text: str) -> None:

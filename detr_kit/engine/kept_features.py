@@ -11,8 +11,9 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 
 from ..errors import InputError
+from ..features import Features
 from .atomic_file import whole_file
-from .features import FEATURES_FILE, Features
+from .features import FEATURES_FILE
 from .hooks.checkpoint import last_checkpoint
 
 

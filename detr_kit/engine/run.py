@@ -16,9 +16,11 @@ from mmengine.runner import Runner
 from ..categories import Categories
 from ..checkpoints import load_state, read_checkpoint
 from ..errors import InputError
+from ..features import Features
+from ..given_paths import check_resumed
 from ..registry import RUNNERS, without_pretrained
 from .class_matching import match_classes
-from .features import Features
+from .features import apply_features
 from .hooks.checkpoint import last_checkpoint
 from .kept_features import KeptFeaturesHook, features_of_run
 from .prepare import check_paths, prepare_config
@@ -58,7 +60,7 @@ def train(
     if resume:
         run = config.work_dir if checkpoint is None else Path(checkpoint).parent
         features = features.over(features_of_run(run))
-    features.apply(config)
+    apply_features(features, config)
     if auto_scale_lr:
         if "base_batch_size" not in (config.get("auto_scale_lr") or {}):
             raise InputError(
@@ -88,8 +90,7 @@ def _checkpoint_to_resume(config: Config, resume: bool | str | Path) -> str | No
         return None
     if resume is True:
         return last_checkpoint(config.work_dir)
-    if not Path(resume).is_file():
-        raise InputError(f"--resume {resume}: no such file; leave it empty to take the newest of the run")
+    check_resumed(resume)
     return str(resume)
 
 

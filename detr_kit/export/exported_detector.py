@@ -19,6 +19,7 @@ from ..structures import DetectorOutput, ImageBatch, Prediction
 from .metadata import ExportMetadata
 from .onnx_format import OnnxFile
 from .openvino_format import OpenVinoModel
+from .options import ENDINGS
 from .torch_format import AotiPackage, TorchProgram
 
 
@@ -35,12 +36,11 @@ class ExportedModel(Protocol):
         """Run."""
 
 
-# Format -> (ending, reader).
-FORMATS: dict[str, tuple[str, Callable[[Path], ExportedModel]]] = {
-    "onnx": (".onnx", OnnxFile),
-    "torch-export": (".pt2", TorchProgram),
-    "aoti": (".aoti", AotiPackage),
-    "openvino": (".xml", OpenVinoModel),
+READERS: dict[str, Callable[[Path], ExportedModel]] = {  # by format
+    "onnx": OnnxFile,
+    "torch-export": TorchProgram,
+    "aoti": AotiPackage,
+    "openvino": OpenVinoModel,
 }
 
 
@@ -51,7 +51,7 @@ def open_exported(path: str | Path) -> ExportedModel:
         InputError: no such file, an unknown ending, or a file that detr-kit has not written.
     """
     path = Path(path).expanduser()
-    readers = dict(FORMATS.values())
+    readers = {ending: READERS[format] for format, ending in ENDINGS.items()}
     if path.suffix not in readers:
         raise InputError(f"{path}: an exported file ends in {', '.join(readers)}")
     if not path.is_file():

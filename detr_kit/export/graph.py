@@ -14,11 +14,10 @@ from torchvision.ops import box_convert
 from ..models.postprocess import Postprocessor
 from .fold_batch_norm import fold_batch_norm
 from .layer_record import record_layers
+from .options import LARGEST_SIDE, SMALLEST_SIDE
 
 RAW_OUTPUTS = ("logits", "boxes")
 DETECTION_OUTPUTS = ("scores", "labels", "boxes")
-# From 65 pixels on, the map of stride 64 has two rows and columns; torch.export takes one as fixed.
-SMALLEST_SIDE, LARGEST_SIDE = 65, 8192
 
 
 class DetectionGraph(nn.Module):

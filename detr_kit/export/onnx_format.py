@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 SCOPES = "pkg.torch.onnx.name_scopes"
 LAYERS_KEY = "detr_kit_layers"
-# GridSample came in 16; from 20 its modes have the names that PyTorch's exporter writes.
-SMALLEST_OPSET, DEFAULT_OPSET, LARGEST_OPSET = 18, 20, 23
 
 
 def require_onnx() -> None:

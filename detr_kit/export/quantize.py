@@ -15,12 +15,11 @@ from torch import Tensor
 
 from ..errors import InputError
 from .onnx_format import SCOPES
+from .options import KEEP_FLOAT
 
 if TYPE_CHECKING:
     import onnx
 
-# Patterns of layer names; chosen by benchmarks/int8_sensitivity.py, whose table is in docs/export.md.
-KEEP_FLOAT = ("sampling_offsets", "attention_weights", "box_head", "class_head", "reference_points")
 _WEIGHTED = ("Conv", "MatMul", "Gemm")
 # Between the backbone's convolutions, so that their activations stay 8 bits wide from one to the next.
 _CONNECTING = ("Relu", "Add", "MaxPool")

@@ -9,14 +9,16 @@ import warnings
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from ..checkpoints.location import existing_checkpoint
+from ..config import find_config
 from ..errors import InputError
-from ..inference import Detector
 from ..number_ranges import check_count, check_share
-from ..sources import expand
-from .export import ExportOptions, check_export_path, export_detector
-from .verification_set import VerificationSet, builtin_set
-from .verify import LIMITS, Verification, verify_export
+from .options import ExportOptions, check_export_path
+
+if TYPE_CHECKING:
+    from .verify import Verification
 
 
 def export_and_verify(
@@ -58,9 +60,22 @@ def export_and_verify(
     changed = {name: value for name, value in (limits or {}).items() if value is not None}
     for name, value in changed.items():
         check_share(f"largest drift: {name}" if name != "mean_iou" else "--min-iou", value)
-    check_export_path(Path(path).expanduser(), options)
     if report and not Path(report).absolute().parent.is_dir():
         raise InputError(f"--report {report}: there is no folder {Path(report).parent}")
+    if annotations and not Path(annotations).is_file():
+        raise InputError(f"annotations {annotations}: no such file")
+    if images and not Path(images).is_dir():
+        raise InputError(f"{images}: no folder with images in it")
+    if model is not None:
+        find_config(model)
+    existing_checkpoint(checkpoint)
+    check_export_path(Path(path).expanduser(), options)
+
+    from ..inference import Detector  # what is slow to import comes after all that can be wrong without it
+    from .export import export_detector
+    from .verification_set import VerificationSet, builtin_set
+    from .verify import LIMITS, verify_export
+
     with ExitStack() as stack:
         if annotations and images:
             chosen = VerificationSet.from_coco(annotations, images, limit)
@@ -84,6 +99,8 @@ def export_and_verify(
 
 
 def _calibration_images(source: str | Path, limit: int) -> list[Path]:
+    from ..sources import expand
+
     files = [Path(item) for item in expand(source)]
     step = max(len(files) // limit, 1)
     return files[::step][:limit]

@@ -14,14 +14,16 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from ..checkpoints import CheckpointFile, checkpoint_path, read_checkpoint
-from ..checkpoints.files import BUILTIN
+from ..checkpoints.location import BUILTIN, existing_checkpoint
 from ..data.formats import DataSource, find_data
-from ..engine.features import EMA_HOOK, Features
+from ..engine.features import EMA_HOOK
 from ..engine.prepare import prepare_config
 from ..engine.run import train
 from ..errors import InputError
 from ..evaluation import detections_for
+from ..features import Features
 from ..first_process import is_first_process
+from ..number_ranges import check_above_zero
 from .base import Base, base_of, size_of_test_alone
 from .config import FineTuning, config_text
 from .data import class_names_of, converted, identity, most_objects, parts_of
@@ -59,7 +61,7 @@ def fine_tune(
         InputError: as both; or resuming with arguments that the run did not begin with.
     """
     features = features or Features()
-    features._check()
+    features.check()
     config = _config_of_run(**arguments) if resume else None
     if config is None:
         config = write_fine_tune_config(
@@ -139,8 +141,7 @@ def write_fine_tune_config(
     """
     numbers = dict(epochs=epochs, batch_size=batch_size, image_size=image_size, lr=lr)
     for key, value in numbers.items():
-        if value is not None and not 0 < value < float("inf"):
-            raise InputError(f"--{key.replace('_', '-')} {value}: it must be larger than 0")
+        check_above_zero(f"--{key.replace('_', '-')}", value)
     base = base_of(model, checkpoint, _read(checkpoint))
     source = find_data(data, images)
     first = first_folder(source.path, base.name, name, work_dir)
@@ -248,8 +249,7 @@ def _write(folder: Path, text: str, annotations: Mapping[Path, Any], former: Pat
 def _read(checkpoint: str | Path | None) -> CheckpointFile | None:
     if checkpoint is None:
         return None
-    if not checkpoint_path(checkpoint).exists():
-        raise InputError(f"--checkpoint {checkpoint}: no such file")
+    existing_checkpoint(checkpoint, "--checkpoint")
     return read_checkpoint(checkpoint)
 
 

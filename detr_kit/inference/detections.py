@@ -16,7 +16,6 @@ from torch import Tensor
 
 from ..categories import Categories
 from ..errors import InputError
-from ..evaluation import to_coco_detections
 from ..structures import Prediction
 from ..visualization import draw_boxes
 
@@ -158,6 +157,8 @@ class Detections:
 
     def to_coco(self, image_id: int) -> list[dict[str, Any]]:
         """COCO results: the data set's category ids, boxes as x, y, width, height in pixels."""
+        from ..evaluation import to_coco_detections  # brings the metric's packages along
+
         return to_coco_detections(Prediction(self.scores, self.labels, self.boxes), image_id, self.categories)
 
     def to_dict(self) -> dict[str, Any]:

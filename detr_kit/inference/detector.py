@@ -28,7 +28,7 @@ from ..data.normalize import normalize_batch
 from ..errors import InputError
 from ..explain import Explanation, explain
 from ..families import Architecture
-from ..number_ranges import check_share
+from ..number_ranges import check_nms
 from ..registry import MODELS, TRANSFORMS, build
 from ..sources import Source, load_image
 from ..structures import ImageBatch, Prediction
@@ -79,8 +79,7 @@ class Detector(Predictor):
     ) -> None:
         if half not in (None, *HALF):
             raise InputError(f"Detector: half={half!r}; it must be 'bf16', 'fp16' or None")
-        if nms_iou_threshold is not None:
-            check_share("nms_iou_threshold", nms_iou_threshold, above=True, remark=", or None")
+        check_nms(nms_iou_threshold)
         self.device = choose_device(device)
         self.dtype = torch.float32 if half is None else HALF[half]
         if not checkpoint:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..categories import Categories
 from ..errors import InputError
-from ..number_ranges import check_count, check_share
+from ..number_ranges import check_prediction
 from ..sources import Source, expand, is_live, is_single, is_video, iterate_images, load_image
 from ..structures import Prediction
 from .batch_size import MOST, automatic_batch_size
@@ -94,7 +94,7 @@ class Predictor(ABC):
         Raises:
             InputError: not an image (the message names it), or a number out of its range.
         """
-        check_numbers(score_threshold, batch_size)
+        check_prediction(score_threshold, batch_size)
         if is_single(source):
             if is_video(source):
                 raise InputError(f"source {source}: a video; use stream(), which gives a frame at a time")
@@ -134,7 +134,7 @@ class Predictor(ABC):
             InputError: a number out of its range, at once; while it is iterated, what cannot be read, after
                 the detections of all before it.
         """
-        check_numbers(score_threshold, batch_size)
+        check_prediction(score_threshold, batch_size)
         images = iterate_images(source, bgr=bgr, on_error=on_error)
         # A camera waits for nobody; elsewhere a GPU has enough to choose equal shapes from.
         size = batch_size or (1 if is_live(source) or self.device.type == "cpu" else MOST)
@@ -193,13 +193,6 @@ class Predictor(ABC):
                 continue
             found += [Prediction(*(tensor.cpu() for tensor in prediction)) for prediction in batch]
         return found
-
-
-def check_numbers(score_threshold: float, batch_size: int | None) -> None:
-    """Raises InputError where one is out of its range."""
-    check_share("score_threshold", score_threshold, remark=" (0 keeps everything)")
-    if batch_size is not None:
-        check_count("batch_size", batch_size, remark=", or left out")
 
 
 def _chunks(

@@ -14,8 +14,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..errors import InputError
+from ..given_paths import check_output_folder
 from ..inference import Detections
-from ..inference.predictor import Predictor, check_numbers
+from ..inference.predictor import Predictor
+from ..number_ranges import check_prediction
 from ..sources import BrokenOff, VideoReader, VideoWriter, is_video
 from .output_names import json_path, plan_outputs
 from .record import Made, Record
@@ -56,7 +58,7 @@ class PredictRun:
     quiet: bool = False
 
     def __post_init__(self) -> None:
-        check_numbers(self.score_threshold, self.batch_size)
+        check_prediction(self.score_threshold, self.batch_size)
 
     def __call__(self, sources: Sequence[str | int]) -> PredictReport:
         """Predict.
@@ -73,7 +75,7 @@ class PredictRun:
         """
         out = Path(self.out)
         plan = plan_outputs(sources, out)
-        _check_writable(out)
+        check_output_folder(out)
         self.window = Window() if self.show else None
         self.report, self.record = PredictReport(), Record(out)
         self.settings = {**self.predictor.settings(), "score_threshold": self.score_threshold}
@@ -196,15 +198,6 @@ class PredictRun:
 
     def _count(self, detections: Detections) -> None:
         self.report.objects.update(detections.class_names)
-
-
-def _check_writable(out: Path) -> None:
-    """Whether a folder can be made there, without making it: a run that writes nothing leaves nothing."""
-    there = next(place for place in (out, *out.absolute().parents) if place.exists())
-    if not there.is_dir():
-        raise InputError(f"--out {out}: {there} is a file, not a folder")
-    if not os.access(there, os.W_OK):
-        raise InputError(f"--out {out}: nothing can be written to {there}")
 
 
 def _partial(path: Path) -> Path:

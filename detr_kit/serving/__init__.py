@@ -1,22 +1,29 @@
 """Detection over HTTP: an endpoint for programs and a page for people, on one small Starlette app."""
 
-from __future__ import annotations
+from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError
+from ..lazy import lazy_names
+from .requirements import require_packages
 
-try:
-    import prometheus_client  # noqa: F401
-    import python_multipart  # noqa: F401
-    import starlette  # noqa: F401
-    import uvicorn  # noqa: F401
-except ImportError as error:
-    raise InputError(
-        f'serve and demo need {error.name}, which is not installed: pip install "detr-kit[serve]"'
-    ) from error
+if TYPE_CHECKING:
+    from .app import create_app
+    from .detector import open_detector
+    from .limits import Limits
+    from .server import run_server
+else:
+    _named, __dir__ = lazy_names(
+        __name__,
+        {
+            "app": ["create_app"],
+            "detector": ["open_detector"],
+            "limits": ["Limits"],
+            "server": ["run_server"],
+        },
+    )
 
-from .app import create_app
-from .limits import Limits
-from .open_detector import open_detector
-from .server import run_server
+    def __getattr__(name: str) -> Any:
+        require_packages()
+        return _named(name)
+
 
 __all__ = ["Limits", "create_app", "open_detector", "run_server"]

@@ -6,7 +6,7 @@ from torchvision.ops import box_iou
 
 from detr_kit import Detector
 from detr_kit.checkpoints import read_checkpoint
-from detr_kit.checkpoints.files import BUILTIN_FILE
+from detr_kit.checkpoints.location import BUILTIN_FILE
 from detr_kit.data import write_shapes
 from detr_kit.engine import evaluate
 

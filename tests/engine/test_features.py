@@ -12,6 +12,7 @@ from detr_kit.cli import main
 from detr_kit.cli import train as train_command
 from detr_kit.config import read_config
 from detr_kit.engine import AmpOptimWrapper, Features, prepare_config, train
+from detr_kit.engine.features import apply_features
 from detr_kit.engine.hooks.early_stopping import EarlyStoppingHook
 from detr_kit.engine.hooks.schedule_check import ScheduleCheckHook
 from detr_kit.errors import InputError
@@ -24,7 +25,7 @@ from ..places import TINY
 
 def _config(**features):
     config = prepare_config(TINY)
-    Features(**features).apply(config)
+    apply_features(Features(**features), config)
     return config
 
 
@@ -77,7 +78,7 @@ def test_float16_on_the_cpu_scales_its_loss(shapes, tmp_path):
 
 def test_a_recipes_own_warmup_gives_way():
     config = prepare_config("deformable_detr_r18_shapes")
-    Features(warmup=7).apply(config)
+    apply_features(Features(warmup=7), config)
     assert [s.type for s in config.param_scheduler] == ["LinearLR", "CosineAnnealingLR"]
     assert config.param_scheduler[0].end == 7
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from detr_kit import Detector
 from detr_kit.checkpoints import checkpoint_path
-from detr_kit.checkpoints.files import BUILTIN_FILE
+from detr_kit.checkpoints.location import BUILTIN_FILE
 from detr_kit.cli import main
 from detr_kit.config import read_config
 from detr_kit.data import write_shapes

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torchvision.ops import box_iou
 
 from detr_kit import Detector
-from detr_kit.checkpoints.files import BUILTIN_FILE
+from detr_kit.checkpoints.location import BUILTIN_FILE
 from detr_kit.cli import main
 from detr_kit.errors import InputError
 from detr_kit.models.postprocess import SigmoidPostprocessor, SoftmaxPostprocessor

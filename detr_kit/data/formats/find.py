@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ...errors import InputError
+from ...given_paths import data_paths
 from .coco_json import find_coco, incomplete_coco
 from .cvat import find_cvat
 from .picture_folders import subfolders
@@ -32,12 +33,7 @@ def find_data(path: str | Path, images: str | Path | None = None, need_images: b
     Raises:
         InputError: nothing there, no known format, or one that is incomplete.
     """
-    path = Path(path).expanduser()
-    if not path.exists():
-        raise InputError(f"{path}: no such file or folder")
-    folder = Path(images).expanduser() if images else None
-    if folder is not None and not folder.is_dir():
-        raise InputError(f"--images {folder}: no such folder")
+    path, folder = data_paths(path, images)
     if path.suffix.lower() == ".xml" and root_name(path) == "annotation":
         raise InputError(f"{path}: one XML file; give the folder that it is in")
     found = _find(path, folder, need_images)

@@ -16,9 +16,10 @@ from ..families import Architecture
 from ..registry import MODELS, build
 from ..structures import DetectorOutput
 from .convert import conversion_notes, convert_state_dict, detect_format
-from .files import check_checkpoint_name, checkpoint_path, read_checkpoint, write_checkpoint, write_whole
+from .files import read_checkpoint, write_checkpoint, write_whole
 from .finite import check_finite
 from .load import categories_of
+from .location import check_destination
 from .wrapper import strip_wrapper, unwrap_state
 
 
@@ -56,7 +57,7 @@ def convert_file(
         InputError: the source cannot be read, or the destination has no place for it.
     """
     out = Path(out)
-    _check_destination(source, to, out)
+    check_destination(source, to, out)
     file = read_checkpoint(source)
     state, _, left_out = unwrap_state(file.state_dict)
     try:
@@ -89,18 +90,6 @@ def _left_out(keys: list[str]) -> list[str]:
     if not keys:
         return []
     return [f"{len(keys)} tensors are not of the network and were left out: {', '.join(keys[:3])}"]
-
-
-def _check_destination(source: str | Path, to: str, out: Path) -> None:
-    """Before anything is read: a name that fits, and that is not the source's."""
-    if to == "huggingface" and out.suffix:
-        raise InputError(f"-o {out}: transformers reads a folder; give a name without an ending")
-    if to == "huggingface" and out.is_file():
-        raise InputError(f"-o {out}: a file; transformers reads a folder, give another name")
-    if to != "huggingface":
-        check_checkpoint_name(out)
-    if out.exists() and out.resolve() == checkpoint_path(source).resolve():
-        raise InputError(f"-o {out}: that is the source; give another name")
 
 
 @torch.no_grad()
