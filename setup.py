@@ -234,7 +234,11 @@ setup(
         "detr_kit._configs.bccd_cpu",
     ],
     include_package_data=False,  # what is listed here and nothing else: folders of data are no packages
-    package_data={"detr_kit": ["_weights/*.safetensors"], "detr_kit.serving": ["static/*"]},
+    package_data={
+        "detr_kit": ["_weights/*.safetensors"],
+        "detr_kit.serving": ["static/*"],
+        "detr_kit.weights": ["published.yaml"],
+    },
     package_dir={
         "detr_kit._configs": "configs",
         "detr_kit._configs._base_": "configs/_base_",

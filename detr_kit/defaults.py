@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 MODEL = "deformable_detr_r50_two_stage"
-"""Trained where neither a model nor weights to start from are named: see docs/training.md, "Presets"."""
+"""Taken where neither a model nor weights are named: by training (docs/training.md, "Presets"), and, with its
+published weights, by the Detector."""
 
 BUILTIN = "deformable_detr_r18_shapes"
 """The small one whose weights are in the package, which finds coloured shapes; trained by `make demo`."""

@@ -2,9 +2,14 @@
 
 import os
 import shutil
+import tempfile
+from pathlib import Path
 
 # Tests share two cores with whatever else runs: waiting threads should sleep.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# No test depends on a network, or on what was downloaded before (tests/weights has servers of its own).
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["DETR_KIT_CACHE"] = str(Path(tempfile.gettempdir(), "detr_kit_tests_without_downloads"))
 
 import pytest
 import torch

@@ -14,7 +14,7 @@ FLOORS = {
     "number_ranges": 1, "first_process": 1, "custom_imports": 1, "plain_registry": 1, "defaults": 1,
     "features": 1, "given_paths": 1,
     "models": 2, "data": 2,
-    "losses": 3, "families": 3, "zoo": 3,
+    "losses": 3, "families": 3, "zoo": 3, "weights": 3,
     "evaluation": 4, "check": 4, "explain": 4, "sources": 4, "checkpoints": 4, "environment": 4,
     "inference": 5,
     "predict": 6, "engine": 6, "export": 6,

@@ -16,9 +16,10 @@ from torch import Tensor
 
 from ..data.text_file import read_text
 from ..errors import InputError
+from ..weights import find_published
 from .find_state import find_state
 from .inert_pickle import StoredTensor
-from .location import check_checkpoint_name, existing_checkpoint
+from .location import check_checkpoint_name, existing_checkpoint, is_elsewhere
 from .pickle_file import damaged, read_pickle
 from .recipe import RECIPE
 
@@ -47,15 +48,26 @@ class CheckpointFile:
 
 
 def read_checkpoint(path: str | Path) -> CheckpointFile:
-    """Read .pth, .pt, .bin, .safetensors, or a folder written by transformers' save_pretrained.
+    """Read .pth, .pt, .bin, .safetensors, a folder of transformers' save_pretrained, or published weights.
 
     "builtin" is the checkpoint inside the package: deformable_detr_r18_shapes, trained by `make demo`. Of a
     training checkpoint the weights are found wherever they are (see `find_state`); nothing in it is run.
 
+    Args:
+        path: as `checkpoint_path` takes it.
+
     Raises:
-        InputError: no such file, not a checkpoint, cut off, or without tensors.
+        InputError: no such file, not a checkpoint, cut off, or without tensors; or published weights that
+            cannot be fetched.
     """
-    path = existing_checkpoint(path)
+    published = find_published(str(path)) if is_elsewhere(path) else None
+    file = _read(existing_checkpoint(path))
+    if published is not None:  # the table knows what weights do not tell, such as DC5
+        file.metadata.setdefault("config", published.config)
+    return file
+
+
+def _read(path: Path) -> CheckpointFile:
     if path.is_dir():
         return _read_folder(path)
     if path.suffix == ".safetensors":
@@ -180,7 +192,7 @@ def _read_folder(path: Path) -> CheckpointFile:
         )
     state: dict[str, Tensor] = {}
     for name in names:
-        state |= read_checkpoint(path / name).state_dict
+        state |= _read(path / name).state_dict
     labels = {int(label): str(name) for label, name in config.get("id2label", {}).items()}
     return CheckpointFile(
         state,

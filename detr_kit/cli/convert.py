@@ -6,11 +6,17 @@ import argparse
 from pathlib import Path
 
 from ..checkpoints.location import check_destination, existing_checkpoint
+from .offline import add_offline_argument
 
 
 def add_command(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("convert", help="convert a checkpoint between projects")
-    parser.add_argument("source", help=".pth, .safetensors, a transformers folder, or builtin")
+    parser.add_argument(
+        "source",
+        help=".pth, .safetensors, a transformers folder, builtin; an address, an id on the Hugging Face hub, "
+        "a name of `detr-kit models`",
+    )
+    add_offline_argument(parser)
     parser.add_argument(
         "--to", required=True, choices=("official", "mmdet", "huggingface", "detr_kit"), help="whose format"
     )

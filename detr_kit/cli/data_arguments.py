@@ -12,7 +12,10 @@ from ..errors import InputError
 from ..given_paths import data_paths
 from ..number_ranges import check_above_zero
 
-_FIELDS = ("model", "images", "checkpoint", "name", "epochs", "batch_size", "image_size", "lr", "preset")
+_FIELDS = (
+    "model", "images", "checkpoint", "from_scratch", "name", "epochs", "batch_size", "image_size", "lr",
+    "preset",
+)  # fmt: skip
 _INSTEAD = {
     "checkpoint": "--cfg-options load_from=FILE",
     "name": "--work-dir work_dirs/NAME",
@@ -35,7 +38,18 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--images", metavar="DIR", help="the pictures, where they are not beside the annotations"
     )
-    group.add_argument("--checkpoint", metavar="FILE", help="weights to start from, of any known format")
+    group.add_argument(
+        "--checkpoint",
+        metavar="FILE",
+        help="weights to start from, of any known format; also an address, an id on the Hugging Face hub, a "
+        "name of `detr-kit models` (published weights of the model, where it has some)",
+    )
+    group.add_argument(
+        "--from-scratch",
+        action="store_const",
+        const=True,
+        help="start without published weights, with the model's backbone",
+    )
     group.add_argument("--name", help="of the run's folder in work_dirs (MODEL_SET)")
     group.add_argument("--epochs", type=int, metavar="N", help="(the preset's)")
     group.add_argument("--batch-size", type=int, metavar="N", help="pictures in a step (the preset's)")

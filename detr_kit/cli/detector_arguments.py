@@ -6,10 +6,10 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from ..checkpoints.location import BUILTIN, existing_checkpoint
+from ..checkpoints.location import default_checkpoint, existing_checkpoint
 from ..config import find_config
-from ..errors import InputError
 from ..number_ranges import check_nms
+from .offline import add_offline_argument
 
 if TYPE_CHECKING:
     from ..inference import Detector
@@ -19,8 +19,10 @@ def add_detector_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", help="a config's name or path; by default as the weights say")
     parser.add_argument(
         "--checkpoint",
-        help=".pth, .safetensors or a transformers folder (the shapes detector that comes along)",
+        help=".pth, .safetensors or a transformers folder; an address, an id on the Hugging Face hub, a name "
+        "of `detr-kit models`; builtin, which finds shapes (published weights of the model)",
     )
+    add_offline_argument(parser)
     parser.add_argument("--score-threshold", type=float, default=0.3, help="leave out what is below (0.3)")
     parser.add_argument(
         "--nms", type=float, metavar="IOU", help="leave out what overlaps a better one of its class by more"
@@ -31,31 +33,32 @@ def add_detector_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def build_detector(options: argparse.Namespace) -> Detector:
-    """Without a checkpoint the one inside the package, and that is said.
+    """Without a checkpoint one with published weights, and that is said.
 
     Raises:
-        InputError: a model without weights, or what the Detector refuses.
+        InputError: what the Detector refuses.
     """
     check_nms(options.nms)
-    if options.checkpoint is None and options.model is not None:
-        raise InputError(f"--model {options.model} needs --checkpoint FILE, its weights")
     if options.model is not None:
         find_config(options.model)
-    existing_checkpoint(options.checkpoint or BUILTIN)
+    checkpoint = options.checkpoint or default_checkpoint(options.model)
+    existing_checkpoint(checkpoint)
 
     from ..inference import Detector
 
     detector = Detector(
         options.model,
-        options.checkpoint or BUILTIN,
+        checkpoint,
         options.device,
         half=options.half,
         compile=options.compile,
         nms_iou_threshold=options.nms,
     )
     if options.checkpoint is None:
-        known = ", ".join(detector.class_names)
-        print(f"no --checkpoint: the built-in detector, which finds {known} and no more", file=sys.stderr)
+        known = sum(name != "N/A" for name in detector.class_names)
+        print(
+            f"no --checkpoint: {detector.checkpoint}, published weights for {known} classes", file=sys.stderr
+        )
     for note in detector.notes:
         print(f"note: {note}", file=sys.stderr)
     return detector

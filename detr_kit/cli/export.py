@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from ..export.options import DEFAULT_OPSET, ENDINGS, KEEP_FLOAT, ExportOptions
+from .offline import add_offline_argument
 
 
 def add_command(commands: argparse._SubParsersAction) -> None:
@@ -15,7 +16,13 @@ def add_command(commands: argparse._SubParsersAction) -> None:
         epilog="Exit code: 0 exported and verified, 1 the verification failed, 2 nothing exported.",
     )
     parser.add_argument("--model", help="a config's name or path; by default found by the checkpoint")
-    parser.add_argument("--checkpoint", required=True, help='.pth, .safetensors, a folder, or "builtin"')
+    parser.add_argument(
+        "--checkpoint",
+        required=True,
+        help=".pth, .safetensors, a folder, builtin; an address, an id on the Hugging Face hub, a name of "
+        "`detr-kit models`",
+    )
+    add_offline_argument(parser)
     parser.add_argument("--format", required=True, metavar="FORMAT", help=", ".join(ENDINGS))
     parser.add_argument(
         "-o", "--out", required=True, help=f"the file, in the same order: {', '.join(ENDINGS.values())}"

@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from ..first_process import is_first_process
+from .offline import add_offline_argument
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,6 +18,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         default="none",
         help="how several processes were started (torchrun: pytorch)",
     )
+    add_offline_argument(parser)
 
 
 def add_overrides(parser: argparse.ArgumentParser, example: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from ..number_ranges import check_count
 from ..serving.detector import check_detector
 from ..serving.limits import Limits
+from .offline import add_offline_argument
 
 
 def add_command(commands: argparse._SubParsersAction) -> None:
@@ -21,8 +22,12 @@ def add_server_arguments(parser: argparse.ArgumentParser, port: int) -> None:
     """The arguments that the endpoint and the page share."""
     parser.add_argument("--model", help="a config's name or path (found by the weights)")
     parser.add_argument(
-        "--checkpoint", help=".pth, .safetensors or an exported file (the shapes detector that comes along)"
+        "--checkpoint",
+        help=".pth, .safetensors, an exported file, an address, an id on the Hugging Face hub, a name of "
+        "`detr-kit models` (the model's published weights; without a model the shapes detector that comes "
+        "along)",
     )
+    add_offline_argument(parser)
     parser.add_argument("--device", help="cpu, cuda, mps, …; by default a GPU where there is one")
     parser.add_argument("--half", choices=("bf16", "fp16"), help="run the network in half precision")
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 opens it to the network (127.0.0.1)")

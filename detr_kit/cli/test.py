@@ -49,11 +49,11 @@ def run(options: argparse.Namespace) -> None:
     for name in ("split", "images"):
         if options.data is None and getattr(options, name) is not None:
             raise InputError(f"--{name} goes with --data; a config names its data itself")
-    existing_checkpoint(checkpoint)
     if config:
         find_config(config[0])
     if options.data is not None:
         data_paths(options.data, options.images)
+    existing_checkpoint(checkpoint)  # last: it may have to be fetched
     say(f"reading {checkpoint} …")
 
     from ..engine import evaluate

@@ -14,7 +14,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from ..checkpoints import CheckpointFile, checkpoint_path, read_checkpoint
-from ..checkpoints.location import BUILTIN, existing_checkpoint
+from ..checkpoints.location import BUILTIN, existing_checkpoint, is_elsewhere
 from ..data.formats import DataSource, find_data
 from ..engine.features import EMA_HOOK
 from ..engine.prepare import prepare_config
@@ -24,6 +24,7 @@ from ..evaluation import detections_for
 from ..features import Features
 from ..first_process import is_first_process
 from ..number_ranges import check_above_zero
+from ..weights import NotHere, fetch_weights, weights_of_model
 from .base import Base, base_of, size_of_test_alone
 from .config import FineTuning, config_text
 from .data import class_names_of, converted, identity, most_objects, parts_of
@@ -65,7 +66,7 @@ def fine_tune(
     config = _config_of_run(**arguments) if resume else None
     if config is None:
         config = write_fine_tune_config(
-            **arguments, options=options, launcher=launcher, accumulate=features.accumulate or 1
+            **arguments, options=options, launcher=launcher, accumulate=features.accumulate or 1, fetch=True
         )
     return train(
         config,
@@ -107,6 +108,7 @@ def write_fine_tune_config(
     name: str | None = None,
     images: str | Path | None = None,
     checkpoint: str | Path | None = None,
+    from_scratch: bool = False,
     epochs: int | None = None,
     batch_size: int | None = None,
     image_size: int | None = None,
@@ -115,6 +117,7 @@ def write_fine_tune_config(
     options: Mapping[str, Any] | None = None,
     launcher: str = "none",
     accumulate: int = 1,
+    fetch: bool = False,
 ) -> Path:
     """Write a config for a data set into the work directory, and print it.
 
@@ -125,12 +128,15 @@ def write_fine_tune_config(
             `deformable_detr_r50_two_stage`.
         work_dir: `work_dirs/NAME` by default; name: MODEL_SET by default. Where another set or an earlier run
             with other settings has it, NAME_2, NAME_3, ….
-        checkpoint: weights to start from, of any known format.
+        checkpoint: weights to start from, of any known format; by default those that are published for the
+            model, where it is one that has some.
+        from_scratch: start without them, with the model's backbone.
         epochs, batch_size, lr: instead of the preset's or the model's.
         preset: "small" or "recipe"; by default as many training pictures as there are decide.
         image_size: the short side in pixels at which the network sees the pictures; the model's otherwise.
         options, launcher, accumulate: with which the run is to be started: its overrides are looked at before
             anything is written, and its steps are those of all processes and accumulated batches.
+        fetch: published weights have to be here before anything is written.
 
     Returns:
         The config's path, `WORK_DIR/config.py`; annotations that had to be converted are in `WORK_DIR/data`.
@@ -142,18 +148,26 @@ def write_fine_tune_config(
     numbers = dict(epochs=epochs, batch_size=batch_size, image_size=image_size, lr=lr)
     for key, value in numbers.items():
         check_above_zero(f"--{key.replace('_', '-')}", value)
+    if from_scratch and checkpoint is not None:
+        raise InputError(f"--from-scratch and --checkpoint {checkpoint}: give one of them")
     base = base_of(model, checkpoint, _read(checkpoint))
     source = find_data(data, images)
     first = first_folder(source.path, base.name, name, work_dir)
-    given = _given(model=model, images=images, checkpoint=checkpoint, **numbers, preset=preset)
+    given = _given(
+        model=model, images=images, checkpoint=checkpoint, from_scratch=from_scratch, **numbers, preset=preset
+    )
     strict = (options or {}).get("data_check") == "strict"
-    plan = _plan(source, base, given, checkpoint, _num_processes(launcher), accumulate, strict)
+    published = weights_of_model(base.name) if checkpoint is None and not from_scratch else None
+    start = checkpoint or published
+    plan = _plan(source, base, given, start, _num_processes(launcher), accumulate, strict)
 
     def text_in(folder: Path) -> str:
         return config_text(plan.settings, folder)
 
     folder, former = folder_to_write(first, work_dir is not None, plan.settings.data, text_in)
     _refuse_what_training_would(text_in(folder), options, launcher)
+    if fetch and published is not None:
+        _fetch(published)
     try:
         aside = None if former is None else put_aside(folder, former)
         _write(folder, text_in(folder), plan.annotations, aside)
@@ -219,6 +233,16 @@ def _plan(
     return _Plan(settings, converted(parts))
 
 
+def _fetch(published: str) -> None:
+    """Before there is a folder: the weights that a run starts from when nothing else is said."""
+    try:
+        fetch_weights(published)
+    except NotHere as error:
+        raise NotHere(
+            f"{error}. Or train with --from-scratch, or from other weights with --checkpoint FILE"
+        ) from error
+
+
 def _num_processes(launcher: str) -> int:
     """Processes that each take a batch of their own in a step."""
     names = {"pytorch": "WORLD_SIZE", "slurm": "SLURM_NTASKS"}
@@ -254,14 +278,15 @@ def _read(checkpoint: str | Path | None) -> CheckpointFile | None:
 
 
 def _checkpoint(checkpoint: str | Path | None) -> Path | str | None:
-    if checkpoint is None or str(checkpoint) == BUILTIN:
+    """As a config names it: published weights by name, so that it runs on other machines too."""
+    if checkpoint is None or str(checkpoint) == BUILTIN or is_elsewhere(checkpoint):
         return checkpoint
     return checkpoint_path(checkpoint).absolute()
 
 
 def _given(**options: Any) -> dict[str, Any]:
     """The options of a command as plain data; files by their whole path, so that they can be told apart."""
-    given = {name: value for name, value in options.items() if value is not None}
+    given = {name: value for name, value in options.items() if value is not None and value is not False}
     for name in ("model", "images", "checkpoint"):
         path = Path(str(given.get(name, ""))).expanduser()
         if name in given:

@@ -107,7 +107,8 @@ def put_aside(folder: Path, written: WrittenConfig) -> Path:
 
 def option_text(options: Mapping[str, Any]) -> str:
     """Options as a command has them."""
-    return " ".join(f"--{name.replace('_', '-')} {value}" for name, value in options.items())
+    flags = {f"--{name.replace('_', '-')}": value for name, value in options.items()}
+    return " ".join(flag if value is True else f"{flag} {value}" for flag, value in flags.items())
 
 
 def _numbered(first: Path) -> Iterator[Path]:

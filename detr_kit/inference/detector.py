@@ -23,6 +23,7 @@ from ..checkpoints import (
     read_recipe,
     strip_wrapper,
 )
+from ..checkpoints.location import default_checkpoint
 from ..config import config_dir, config_names, read_config
 from ..data.normalize import normalize_batch
 from ..errors import InputError
@@ -44,8 +45,10 @@ class Detector(Predictor):
     Args:
         model: a config's name or path, of the checkpoint's architecture. None finds it by the weights, where
             they are of one of the papers' variants (DC5 leaves no trace in weights and has to be named).
-        checkpoint: .pth or .safetensors of any known format, or a transformers folder. Classes are read
-            from it. "builtin" is the small one inside the package, which finds coloured shapes.
+        checkpoint: .pth or .safetensors of any known format, or a transformers folder; or weights that are
+            fetched once: an address, a model's id on the Hugging Face hub, a name of `detr-kit models`.
+            Classes are read from it. "builtin" is the small one inside the package, which finds coloured
+            shapes. By default the published weights of the model; without a model, those of a default one.
         device: "cpu", "cuda", "mps", …; by default a GPU where there is one.
         class_names: the classes, for a checkpoint that does not name them: in the order of the labels, or
             label: name.
@@ -62,8 +65,8 @@ class Detector(Predictor):
         notes: what has to be said of the checkpoint, such as which of several sets of weights was taken.
 
     Raises:
-        InputError: no such model or checkpoint, the two do not belong together, weights that are not finite,
-            or a number out of its range.
+        InputError: no such model or checkpoint, weights that cannot be fetched, the two do not belong
+            together, weights that are not finite, or a number out of its range.
     """
 
     def __init__(
@@ -82,8 +85,7 @@ class Detector(Predictor):
         check_nms(nms_iou_threshold)
         self.device = choose_device(device)
         self.dtype = torch.float32 if half is None else HALF[half]
-        if not checkpoint:
-            raise InputError("Detector: give a checkpoint; without one the network knows nothing")
+        checkpoint = checkpoint or default_checkpoint(model)
         file = read_checkpoint(checkpoint)
         try:
             model = model or _named_config(file) or _recipe(file)

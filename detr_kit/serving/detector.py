@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..checkpoints.location import BUILTIN, existing_checkpoint
+from ..checkpoints.location import BUILTIN, default_checkpoint, existing_checkpoint
 from ..config import find_config
 from ..errors import InputError
 from ..export.options import ENDINGS
@@ -24,8 +24,8 @@ def open_detector(
 
     Args:
         model: a config's name or path; None finds it by the weights.
-        checkpoint: as the Detector takes it, or a file of `detr-kit export`; None is the shapes detector that
-            comes with detr-kit.
+        checkpoint: as the Detector takes it, or a file of `detr-kit export`; None is the model's published
+            weights, and without a model the shapes detector that comes with detr-kit.
         device, half: as the Detector takes them; an exported file has brought its own.
 
     Raises:
@@ -42,7 +42,7 @@ def open_detector(
     if _is_exported(checkpoint):
         detector = ExportedDetector(str(checkpoint))
     else:
-        detector = Detector(model, checkpoint or BUILTIN, device, half=half)
+        detector = Detector(model, checkpoint or _default(model), device, half=half)
     detector(np.full((96, 128, 3), 128, np.uint8))
     return detector
 
@@ -63,7 +63,11 @@ def check_detector(
     else:
         if model is not None:
             find_config(model)
-        existing_checkpoint(checkpoint or BUILTIN)
+        existing_checkpoint(checkpoint or _default(model))
+
+
+def _default(model: str | Path | None) -> str:
+    return BUILTIN if model is None else default_checkpoint(model)
 
 
 def _is_exported(checkpoint: str | Path | None) -> bool:

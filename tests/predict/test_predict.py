@@ -376,14 +376,6 @@ def test_a_refused_command_leaves_nothing_behind(photos, tmp_path, monkeypatch, 
     work.mkdir()
     (work / "a.png").write_bytes((photos / "a.png").read_bytes())
     monkeypatch.chdir(work)
-    assert main(["predict", *arguments]) in (1, 2)
+    assert main(["predict", "--checkpoint", "builtin", *arguments]) in (1, 2)
     assert [path.name for path in work.iterdir()] == ["a.png"]
     assert capsys.readouterr().err
-
-
-def test_without_a_checkpoint_the_built_in_detector_is_used_and_that_is_said(photos, tmp_path, capsys):
-    out = str(tmp_path / "out")
-    assert main(["predict", str(photos / "a.png"), "--out", out, "--device", "cpu"]) == 0
-    assert "no --checkpoint: the built-in detector, which finds circle, square" in capsys.readouterr().err
-    assert main(["predict", str(photos / "a.png"), "--out", out, "--model", "deformable_detr_r50"]) == 2
-    assert "--model deformable_detr_r50 needs --checkpoint" in capsys.readouterr().err
