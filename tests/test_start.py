@@ -15,6 +15,7 @@ import detr_kit
 from detr_kit.checkpoints.convert import FORMATS
 from detr_kit.cli import COMMANDS, convert, data_arguments, detector_arguments, serve, test
 from detr_kit.data.formats import SPLITS
+from detr_kit.evaluation import METRIC_BACKENDS
 from detr_kit.export.exported_detector import READERS
 from detr_kit.export.options import ENDINGS
 from detr_kit.fine_tune.preset import PRESETS
@@ -204,4 +205,5 @@ def test_choices_that_the_command_line_writes_out_are_those_that_there_are():
     assert _choices(_of_command(serve), "--half") == list(HALF)
     assert sorted(_choices(_of_command(convert), "--to")) == sorted(FORMATS)
     assert sorted(_choices(_of_command(test), "--split")) == sorted(SPLITS)
+    assert sorted(_choices(_of_command(test), "--metric-backend")) == sorted(METRIC_BACKENDS)
     assert list(READERS) == list(ENDINGS)

@@ -7,7 +7,6 @@ from pathlib import Path
 from PIL import Image
 
 from ..errors import InputError
-from .figure import draw
 from .record import Record
 
 
@@ -23,6 +22,8 @@ class Explanation(Record):
         Raises:
             InputError: no such layer.
         """
+        from .figure import draw  # matplotlib: a Detector that explains nothing needs none
+
         layers = len(self.boxes)
         if not -layers <= layer < layers:
             raise InputError(f"layer={layer}: the decoder has {layers} layers, 0 … {layers - 1}")
