@@ -1,0 +1,15 @@
+"""Processes that tests start, end and kill: forked from one that has imported what takes seconds."""
+
+import multiprocessing
+
+FORKS = multiprocessing.get_context("forkserver")
+# There is one such server in a process of tests: what was named last would hold for all.
+FORKS.set_forkserver_preload(
+    [
+        "detr_kit.cli",
+        "detr_kit.engine",
+        "torch.distributed.run",
+        "tests.engine.faults",
+        "tests.serving.slow_server",
+    ]
+)
