@@ -8,7 +8,11 @@ FORKS.set_forkserver_preload(
     [
         "detr_kit.cli",
         "detr_kit.engine",
+        "detr_kit.fine_tune",
+        "detr_kit.losses",
+        "matplotlib.pyplot",
         "torch.distributed.run",
+        "torch.utils.tensorboard",
         "tests.engine.faults",
         "tests.serving.slow_server",
     ]
