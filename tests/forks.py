@@ -3,17 +3,5 @@
 import multiprocessing
 
 FORKS = multiprocessing.get_context("forkserver")
-# There is one such server in a process of tests: what was named last would hold for all.
-FORKS.set_forkserver_preload(
-    [
-        "detr_kit.cli",
-        "detr_kit.engine",
-        "detr_kit.fine_tune",
-        "detr_kit.losses",
-        "matplotlib.pyplot",
-        "torch.distributed.run",
-        "torch.utils.tensorboard",
-        "tests.engine.faults",
-        "tests.serving.slow_server",
-    ]
-)
+# There is one such server in a process of tests: what is set last holds for all, so it is set here alone.
+FORKS.set_forkserver_preload(["tests.everything"])

@@ -51,8 +51,8 @@ ARCHITECTURES = {
 def small(name: str) -> torch.nn.Module:
     """The architecture of a config with one layer each, few channels and weights that tell queries apart.
 
-    Of several levels there are two, both of the backbone's, or one of the neck's own where there are two stages:
-    with each free size more torch.export and onnxscript take a third longer.
+    Of several levels there are two, both of the backbone's, or one of the neck's own where there are two
+    stages: with each free size more torch.export and onnxscript take a third longer.
     """
     config = read_config(name).model.network.to_dict()
     levels = min(config["neck"].get("num_levels", 1), 2)
