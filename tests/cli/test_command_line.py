@@ -9,6 +9,7 @@ import torch
 
 from detr_kit.cli import main
 
+from ..engine.processes import Command
 from ..places import ROOT, TINY
 
 
@@ -31,26 +32,25 @@ class TestCommandLine:
         assert "AP50" in done.stdout + done.stderr
 
     def test_a_users_mistake_is_one_line(self, tmp_path):
-        done = self._run("tools/train.py", "deformable_detr_r50", "--work-dir", tmp_path,
-                         "--cfg-options", "model.network.backbone.weights=None")  # fmt: skip
-        assert done.returncode == 2
-        errors = [line for line in done.stderr.splitlines() if line.startswith("error:")]
+        arguments = ["train", "deformable_detr_r50", "--work-dir", tmp_path]
+        code, output = Command(*arguments, "--cfg-options", "model.network.backbone.weights=None").finish()
+        assert code == 2
+        errors = [line for line in output.splitlines() if line.startswith("error:")]
         assert len(errors) == 1
         assert "data/coco/annotations/instances_train2017.json: no such file" in errors[0]
-        assert "Traceback" not in done.stderr
+        assert "Traceback" not in output
 
     def test_an_unreadable_image_stops_training_with_its_name(self, shapes, tmp_path):
-        import shutil
-
         shutil.copytree(shapes, tmp_path / "data")
         image = tmp_path / "data" / "train" / "000003.png"
         image.write_bytes(image.read_bytes()[:200])
-        done = self._run("tools/train.py", TINY, "--work-dir", tmp_path / "run", "--cfg-options",
-                         f"data_root={tmp_path / 'data'}", "train_dataloader.num_workers=1",
-                         "data_check=False")  # fmt: skip
-        assert done.returncode == 2
-        assert "000003.png: truncated" in done.stderr or "000003.png: not an image" in done.stderr
-        assert "Traceback" not in done.stderr
+        code, output = Command(
+            "train", TINY, "--work-dir", tmp_path / "run", "--cfg-options",
+            f"data_root={tmp_path / 'data'}", "train_dataloader.num_workers=1", "data_check=False",
+        ).finish()  # fmt: skip
+        assert code == 2
+        assert "000003.png: truncated" in output or "000003.png: not an image" in output
+        assert "Traceback" not in output
 
     def test_too_few_classes_are_noticed_before_the_first_step(self, shapes, tmp_path, capsys):
         arguments = ["train", str(TINY), "--work-dir", str(tmp_path), "--cfg-options", f"data_root={shapes}",

@@ -1,7 +1,7 @@
 """What goes wrong while a network trains, on purpose: a hook and transforms for the fault tests' configs."""
 
-import atexit
 import json
+import multiprocessing.util
 import os
 import random
 import resource
@@ -96,7 +96,7 @@ class SlowSaveHook(Hook):
             }
             (work_dir / f"left_{rank}.json").write_text(json.dumps(state))
 
-        atexit.register(note)
+        multiprocessing.util.Finalize(None, note, exitpriority=0)  # at the end of forked processes too
 
     def before_save_checkpoint(self, runner, checkpoint):
         time.sleep(self.seconds)

@@ -1,27 +1,42 @@
-"""Commands of detr-kit as processes that can be killed; forked from one that has torch imported."""
+"""Commands of detr-kit as processes that can be killed."""
 
-import multiprocessing
 import os
 import sys
 import tempfile
 from pathlib import Path
 
-_FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["detr_kit.cli", "detr_kit.engine", "tests.engine.faults"])
+from ..forks import FORKS
 
 
-def _run(arguments, output, environment):
-    os.setsid()  # a group of its own, as a job on a cluster is
-    file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    os.dup2(file, 1)
-    os.dup2(file, 2)
-    os.environ.update(environment)
+def _command(arguments):
     import torch
 
     from detr_kit.cli import main
 
     torch.set_num_threads(1)  # one order of sums, so that runs can be compared bit for bit
     sys.exit(main(arguments))
+
+
+def _torchrun(agent, arguments):
+    from torch.distributed import run
+
+    def fork_a_command(args):
+        config, _, _ = of_subprocesses(args)
+        config.start_method = "fork"
+        return config, _command, [arguments]
+
+    of_subprocesses, run.config_from_args = run.config_from_args, fork_a_command
+    run.main([*agent, "tools/train.py"])
+
+
+def _run(target, arguments, output, environment, cwd):
+    os.setsid()  # a group of its own, as a job on a cluster is
+    file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    os.environ.update(environment)
+    os.chdir(cwd)
+    target(*arguments)
 
 
 class Command:
@@ -32,9 +47,12 @@ class Command:
     """
 
     def __init__(self, *arguments, **environment):
+        self._start(_command, [[*map(str, arguments)]], environment)
+
+    def _start(self, target, arguments, environment, cwd="."):
         self._output = Path(tempfile.mkstemp(suffix=".log")[1])
-        self._process = _FORKS.Process(
-            target=_run, args=([*map(str, arguments)], str(self._output), environment)
+        self._process = FORKS.Process(
+            target=_run, args=(target, arguments, str(self._output), environment, str(cwd))
         )
         self._process.start()
         self.pid = self._process.pid
@@ -49,7 +67,7 @@ class Command:
     def terminate(self):
         self._process.terminate()
 
-    def finish(self, timeout=120):
+    def finish(self, timeout=240):
         """Wait -> (exit code, negative for a signal; what it wrote)."""
         self._process.join(timeout)
         if self._process.is_alive():
@@ -59,3 +77,14 @@ class Command:
         text = self._output.read_text()
         self._output.unlink()
         return self._process.exitcode, text
+
+
+class Torchrun(Command):
+    """`torchrun AGENT detr-kit ARGUMENTS`, started: torch's own agent, its processes forked from it.
+
+    Two processes that import torch each take as long as most of what is tested with them.
+    """
+
+    def __init__(self, *arguments, agent=("--standalone", "--nproc-per-node", "2"), cwd="."):
+        environment = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+        self._start(_torchrun, [agent, [*map(str, arguments)]], environment, cwd)

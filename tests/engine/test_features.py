@@ -11,6 +11,7 @@ from mmengine.optim import CosineAnnealingLR, LinearLR, MultiStepLR
 from detr_kit.cli import main
 from detr_kit.cli import train as train_command
 from detr_kit.config import read_config
+from detr_kit.data import write_shapes
 from detr_kit.engine import AmpOptimWrapper, Features, prepare_config, train
 from detr_kit.engine.features import apply_features
 from detr_kit.engine.hooks.early_stopping import EarlyStoppingHook
@@ -67,8 +68,9 @@ def test_values_out_of_range_are_refused(features, message):
         _config(**features)
 
 
-def test_float16_on_the_cpu_scales_its_loss(shapes, tmp_path):
-    options = {"data_root": str(shapes), "train_cfg.max_epochs": 1}
+def test_float16_on_the_cpu_scales_its_loss(tmp_path):
+    write_shapes(tmp_path, num_train=8, num_val=2, image_size=16)  # its convolutions are slow there
+    options = {"data_root": str(tmp_path), "train_cfg.max_epochs": 1}
     runner = train(TINY, work_dir=tmp_path, options=options, features=Features(amp="fp16"))
     assert isinstance(runner.optim_wrapper, AmpOptimWrapper)
     saved = torch.load(tmp_path / "epoch_1.pth", weights_only=True)
@@ -204,6 +206,7 @@ def test_the_compiled_network_gives_the_same():
 
 def test_a_run_compiles_its_network(shapes, tmp_path):
     options = {"data_root": str(shapes), "train_cfg.max_epochs": 1, "compile": dict(backend="eager")}
+    options |= {"train_cfg.val_begin": 2}  # images of other sizes would be compiled for too
     runner = train(TINY, work_dir=tmp_path, options=options)
     assert runner.model.network._compiled_call_impl is not None
     assert "the network is compiled" in next(tmp_path.glob("*/*.log")).read_text()

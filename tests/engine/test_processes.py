@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -16,31 +17,14 @@ from detr_kit.engine.hooks.curves import read_scalars
 from detr_kit.evaluation import evaluate_detections
 
 from ..places import CONFIGS, ROOT, TINY
+from .processes import Torchrun
 
 CONFIG = CONFIGS / "processes.py"
-TIMEOUT = 240  # seconds; what hangs ends here
 
 
-def _torchrun(*arguments, agent=("--standalone", "--nproc-per-node", "2"), cwd=ROOT):
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "torch.distributed.run", *agent, *map(str, arguments)]
-    return subprocess.Popen(
-        command, cwd=cwd, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
-
-
-def _train(folder, data, *options, launcher="pytorch", **kwargs):
-    run = [ROOT / "tools" / "train.py", CONFIG, "--work-dir", folder, "--launcher", launcher]
-    return _torchrun(*run, "--cfg-options", f"data_root={data}", *options, **kwargs)
-
-
-def _finish(process):
-    try:
-        output, _ = process.communicate(timeout=TIMEOUT)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        raise
-    return process.returncode, output
+def _train(folder, data, *options, config=CONFIG, **kwargs):
+    arguments = ["train", config, "--work-dir", folder, "--launcher", "pytorch"]
+    return Torchrun(*arguments, "--cfg-options", f"data_root={data}", *options, **kwargs)
 
 
 def _weights(folder):
@@ -63,7 +47,7 @@ def odd_shapes(tmp_path_factory):
 def two_processes(odd_shapes, tmp_path_factory):
     """The work directory of two processes of two images a step."""
     folder = tmp_path_factory.mktemp("two")
-    code, output = _finish(_train(folder, odd_shapes))
+    code, output = _train(folder, odd_shapes).finish()
     assert code == 0, output[-3000:]
     assert "2 process(es)" in output
     return folder
@@ -80,7 +64,8 @@ def test_two_processes_move_the_weights_as_one_does_on_the_joint_batch(shapes, t
     for processes, batch in ((2, 2), (1, 4)):
         folder = tmp_path / str(processes)
         agent = ("--standalone", "--nproc-per-node", str(processes))
-        code, output = _finish(_train(folder, shapes, f"train_dataloader.batch_size={batch}", agent=agent))
+        option = f"train_dataloader.batch_size={batch}"
+        code, output = _train(folder, shapes, option, agent=agent).finish()
         assert code == 0, output[-3000:]
         norms = [line["grad_norm"] for line in read_scalars(folder) if "loss" in line]
         runs.append((norms, _weights(folder)))
@@ -102,9 +87,9 @@ def test_batches_without_an_object_on_one_side_train(two_processes, odd_shapes):
 
 def test_each_image_is_evaluated_once(two_processes, odd_shapes, tmp_path):
     out = tmp_path / "detections.json"
-    run = ["tools/test.py", CONFIG, two_processes / "epoch_1.pth", "--work-dir", tmp_path, "--out", out]
+    run = ["test", CONFIG, two_processes / "epoch_1.pth", "--work-dir", tmp_path, "--out", out]
     options = ["--launcher", "pytorch", "--cfg-options", f"data_root={odd_shapes}"]
-    code, output = _finish(_torchrun(*run, *options))
+    code, output = Torchrun(*run, *options).finish()
     assert code == 0, output[-3000:]
     detections = json.loads(out.read_text())
     per_image = {i: [d for d in detections if d["image_id"] == i] for i in range(1, 8)}
@@ -124,7 +109,7 @@ def test_two_machines_meet(odd_shapes, two_processes, tmp_path):
     agent += ["--rdzv-endpoint", f"127.0.0.1:{port}", "--local-addr", "127.0.0.1"]
     agents = [_train(tmp_path, odd_shapes, agent=agent) for _ in range(2)]
     for process in agents:
-        code, output = _finish(process)
+        code, output = process.finish()
         assert code == 0, output[-3000:]
     for key, tensor in _weights(two_processes).items():
         assert torch.equal(tensor, _weights(tmp_path)[key]), key
@@ -134,7 +119,7 @@ def test_two_machines_meet(odd_shapes, two_processes, tmp_path):
 def test_parameters_that_take_no_part(find, odd_shapes, tmp_path):
     """With find_unused_parameters they are fine; without it the run stops and says so, it does not hang."""
     options = ["model.network.type=WithUnusedHead", f"find_unused_parameters={find}"]
-    code, output = _finish(_train(tmp_path, odd_shapes, *options))
+    code, output = _train(tmp_path, odd_shapes, *options).finish()
     if find:
         assert code == 0, output[-3000:]
     else:
@@ -148,10 +133,10 @@ def test_sigterm_to_the_agent_saves_once_for_all(odd_shapes, tmp_path):
     process = _train(
         tmp_path, odd_shapes, "train_cfg.max_epochs=200", "default_hooks.checkpoint.interval=500"
     )
-    while not list(tmp_path.glob("*/vis_data/scalars.json")) and process.poll() is None:
-        pass
+    while not list(tmp_path.glob("*/vis_data/scalars.json")) and process.is_running:
+        time.sleep(0.02)
     process.terminate()
-    _, output = _finish(process)
+    _, output = process.finish()
     assert "go on with --resume" in output, output[-3000:]
     saved = torch.load(tmp_path / "preempted.pth", weights_only=True)
     assert saved["meta"]["iter"] >= 1
@@ -164,9 +149,8 @@ def slow_to_save(odd_shapes, tmp_path_factory):
     config = folder / "slow.py"
     hooks = [dict(type="EMAHook", momentum=0.1), dict(type="SlowSaveHook", seconds=2)]
     config.write_text(f"_base_ = {str(CONFIG)!r}\ncustom_hooks = {hooks}\n")
-    run = [ROOT / "tools" / "train.py", config, "--work-dir", folder, "--launcher", "pytorch"]
-    options = ["--cfg-options", f"data_root={odd_shapes}", "model.network.backbone.norm=batch"]
-    code, output = _finish(_torchrun(*run, *options, cwd=folder))
+    option = "model.network.backbone.norm=batch"
+    code, output = _train(folder, odd_shapes, option, config=config, cwd=folder).finish()
     assert code == 0, output[-3000:]
     return folder
 
@@ -198,25 +182,28 @@ def test_a_process_that_is_lost_is_one_line_of_the_others(odd_shapes, tmp_path):
     config = tmp_path / "lost.py"
     hooks = [dict(type="FaultHook", kind="kill", iteration=3, rank=1)]
     config.write_text(f"_base_ = {str(CONFIG)!r}\ncustom_hooks = {hooks}\n")
-    run = [ROOT / "tools" / "train.py", config, "--work-dir", tmp_path, "--launcher", "pytorch"]
-    code, output = _finish(_torchrun(*run, "--cfg-options", f"data_root={odd_shapes}"))
+    code, output = _train(tmp_path, odd_shapes, config=config).finish()
     assert code != 0
     assert "error: the connection to another process of this run was lost" in output, output[-3000:]
     assert "RuntimeError" not in output
 
 
 def test_two_processes_train_and_test_on_the_cpu(shapes, tmp_path):
-    def torchrun(*arguments):
-        options = ["--launcher", "pytorch", "--cfg-options", f"data_root={shapes}", "train_cfg.max_epochs=1"]
-        process = _torchrun(*arguments, *options)
-        output, _ = process.communicate(timeout=TIMEOUT)
-        assert process.returncode == 0, output[-2000:]
-        return output
-
-    assert "2 process(es)" in torchrun("tools/train.py", TINY, "--work-dir", tmp_path)
+    """As the README has it: torchrun and tools/train.py from a shell."""
+    options = ["--launcher", "pytorch", "--cfg-options", f"data_root={shapes}", "train_cfg.max_epochs=1"]
+    agent = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run(
+        [*agent, "tools/train.py", str(TINY), "--work-dir", str(tmp_path), *options], cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=240,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert "2 process(es)" in done.stdout
     during = [line for line in read_scalars(tmp_path) if "coco/AP" in line][-1]
     out = tmp_path / "detections.json"
-    torchrun("tools/test.py", TINY, tmp_path / "epoch_1.pth", "--work-dir", tmp_path / "test", "--out", out)
+    run = ["test", TINY, tmp_path / "epoch_1.pth", "--work-dir", tmp_path / "test", "--out", out]
+    code, output = Torchrun(*run, *options).finish()
+    assert code == 0, output[-3000:]
     detections = json.loads(out.read_text())
     assert {d["image_id"] for d in detections} == set(range(1, 9))
     figures = evaluate_detections(shapes / "val.json", detections).figures

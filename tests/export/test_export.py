@@ -49,15 +49,19 @@ ARCHITECTURES = {
 
 
 def small(name: str) -> torch.nn.Module:
-    """The architecture of a config with one layer each, few channels and weights that tell queries apart."""
+    """The architecture of a config with one layer each, few channels and weights that tell queries apart.
+
+    Of several levels there are two, both of the backbone's, or one of the neck's own where there are two
+    stages: with each free size more torch.export and onnxscript take a third longer.
+    """
     config = read_config(name).model.network.to_dict()
-    maps = min(len(config["neck"]["in_channels"]), 2)
-    strides = (8, 16, 32)[-maps:]
-    config["backbone"].update(depth=18, strides=strides, weights=None)
+    levels = min(config["neck"].get("num_levels", 1), 2)
+    maps = 1 if "two_stage" in name else levels
+    config["backbone"].update(depth=18, strides=(8, 16, 32)[-maps:], weights=None)
     config["neck"].update(in_channels=[128, 256, 512][-maps:], out_channels=16)
-    if maps > 1:
-        config["neck"].update(num_levels=maps + 1)
-        config["transformer"].update(num_levels=maps + 1)
+    if levels > 1:
+        config["neck"].update(num_levels=levels)
+        config["transformer"].update(num_levels=levels)
     if config["neck"].get("norm_groups", 32):
         config["neck"]["norm_groups"] = 4
     config["position_encoding"].update(num_feats=8)

@@ -3,6 +3,7 @@
 import json
 import zlib
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -16,29 +17,26 @@ ORIGINAL_SIZES = [(480, 640), (500, 333)]
 
 def weights_from_names(keys: dict[str, list[int]], alias: dict[str, str]) -> dict[str, torch.Tensor]:
     """Every floating tensor drawn from a generator seeded by its name; aliases are the same tensor."""
-    state: dict[str, torch.Tensor] = {}
-    for name, shape in sorted(keys.items(), key=lambda item: item[0] in alias):
-        source = alias.get(name, name)
-        if source in state:
-            state[name] = state[source]
-            continue
-        if source.endswith("num_batches_tracked"):
-            state[name] = torch.zeros(shape, dtype=torch.int64)
-            continue
-        x = np.random.default_rng(zlib.crc32(source.encode())).standard_normal(shape).astype(np.float32)
-        if source.endswith("running_var"):
-            x = 1 + 0.1 * np.abs(x)
-        elif source.endswith("running_mean"):
-            x = 0.1 * x
-        elif x.ndim >= 2:
-            if not any(part in source for part in ("query_embed", "level_embed")):
-                x = x / np.float32(np.sqrt(np.prod(shape[1:])))
-        elif source.endswith("weight"):
-            x = 1 + 0.1 * x
-        else:
-            x = 0.1 * x
-        state[name] = torch.from_numpy(np.asarray(x, dtype=np.float32))
-    return state
+    return {name: _tensor(alias.get(name, name), tuple(shape)) for name, shape in keys.items()}
+
+
+@lru_cache(maxsize=4000)  # the models share most of their names, and drawing takes a second each
+def _tensor(name: str, shape: tuple[int, ...]) -> torch.Tensor:
+    if name.endswith("num_batches_tracked"):
+        return torch.zeros(shape, dtype=torch.int64)
+    x = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(shape).astype(np.float32)
+    if name.endswith("running_var"):
+        x = 1 + 0.1 * np.abs(x)
+    elif name.endswith("running_mean"):
+        x = 0.1 * x
+    elif x.ndim >= 2:
+        if not any(part in name for part in ("query_embed", "level_embed")):
+            x = x / np.float32(np.sqrt(np.prod(shape[1:])))
+    elif name.endswith("weight"):
+        x = 1 + 0.1 * x
+    else:
+        x = 0.1 * x
+    return torch.from_numpy(np.asarray(x, dtype=np.float32))
 
 
 def images_and_mask() -> tuple[torch.Tensor, torch.Tensor]:

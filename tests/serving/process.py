@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import multiprocessing
 import os
 import re
 import subprocess
@@ -15,20 +14,18 @@ import httpx2
 import numpy as np
 from PIL import Image
 
+from ..forks import FORKS
 from ..places import ROOT
 from .slow_server import serve_slowly
 
 CLI = "import sys; from detr_kit.cli import main; sys.exit(main())"
-# torch is imported once, and each server process starts from there.
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["tests.serving.slow_server"])
 
 
 @contextlib.contextmanager
 def slow_server(seconds=0.0, **limits):
     """A process that serves a SlowDetector: (client, process, path of its output)."""
     with tempfile.NamedTemporaryFile() as output:
-        process = PROCESSES.Process(target=_with_output, args=(output.name, seconds, limits), daemon=True)
+        process = FORKS.Process(target=_with_output, args=(output.name, seconds, limits), daemon=True)
         process.start()
         try:
             wait_for(lambda: address_in(output.name), seconds=60)
