@@ -114,6 +114,24 @@ def test_one_layer(name, monkeypatch):
     assert torch.equal(layer(**inputs)[0], theirs[0])
 
 
+@pytest.mark.parametrize("model", ["lw_detr", "rf_detr", "mm_grounding_dino", "pp_doclayout_v3"])
+def test_the_module_that_holds_the_op(model):
+    source = pytest.importorskip(f"transformers.models.{model}.modeling_{model}")
+    layer = source.MultiScaleDeformableAttention()
+    points = torch.rand(2, 5, 2, 3, 4, 2), torch.rand(2, 5, 2, 3, 4)
+    inputs = (
+        torch.randn(2, ROWS, 2, 16),
+        torch.tensor(SHAPES),
+        SHAPES,
+        torch.tensor([0, 48, 60]),
+        *points,
+        64,
+    )
+    theirs = layer(*inputs)
+    with patch(layer):
+        torch.testing.assert_close(layer(*inputs), theirs, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("name", ["Deformable DETR", "RT-DETRv2", "D-FINE"])
 def test_a_patched_layer_compiles(name):
     layer, inputs = _layer_and_inputs(name)
