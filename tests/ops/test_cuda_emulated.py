@@ -81,6 +81,15 @@ def test_any_number_of_points(emulator, random_inputs, points, limits):
     assert_right(emulator, inputs, SHAPES, True, limits)
 
 
+@pytest.mark.parametrize("head_dim", [16, 32])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("limits", [WHOLE_WARP, SHARED_WARP], ids=["whole warp", "shared warp"])
+def test_the_points_of_d_fine(emulator, random_inputs, head_dim, dtype, limits):
+    inputs = random_inputs(points=(3, 6, 3), box=True, head_dim=head_dim, dtype=dtype, heads=2)
+    assert_right(emulator, inputs, SHAPES, False, limits)
+    assert_right(emulator, inputs, SHAPES, True, limits)
+
+
 @pytest.mark.parametrize("shapes", [[(9, 17), (8, 16), (1, 1), (3, 40)], [(11, 5), (0, 3), (2, 2)]], ids=str)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=str)
 @pytest.mark.parametrize("fused", [False, True], ids=["classical", "fused"])

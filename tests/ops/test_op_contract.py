@@ -74,6 +74,23 @@ def test_a_level_without_pixels(random_inputs):
 
 
 @native
+@pytest.mark.parametrize("head_dim", [16, 32])
+def test_points_that_differ_by_level_are_padded_by_points_of_no_weight(random_inputs, head_dim):
+    """As D-FINE's [3, 6, 3]: the same as sampling each level's own points."""
+    inputs = random_inputs(points=(3, 6, 3), head_dim=head_dim)
+    parts = inputs["value"].split([height * width for height, width in SHAPES], 1)
+    expected = sum(
+        ms_deform_attn(
+            part, [shape], None, *(inputs[name][:, :, :, level : level + 1, :points] for name in
+                                   ("sampling_locations", "attention_weights"))
+        )
+        for level, (part, shape, points) in enumerate(zip(parts, SHAPES, (3, 6, 3), strict=True))
+    )  # fmt: skip
+    assert_close(classical(inputs), expected)
+    assert_close(fused(inputs), expected)
+
+
+@native
 @pytest.mark.parametrize("outside", [-1.0, 2.0, 1e30, float("inf"), float("nan")])
 def test_points_outside_contribute_zero(random_inputs, outside):
     inputs = random_inputs()

@@ -22,6 +22,7 @@ from .test_op_contract import (  # noqa: F401  the same promises
     test_non_contiguous_inputs,
     test_opcheck,
     test_points_outside_contribute_zero,
+    test_points_that_differ_by_level_are_padded_by_points_of_no_weight,
     test_the_kernel_itself_refuses_what_would_read_out_of_bounds,
 )
 from .test_op_numbers import CLASSICAL, FUSED, TOLERANCE, run, test_a_second_derivative_is_refused  # noqa: F401
