@@ -4,7 +4,8 @@ python benchmarks/ms_deform_attn_cuda.py --out benchmarks/results/ms_deform_attn
 python benchmarks/ms_deform_attn_cuda.py --peer MultiScaleDeformableAttention_wrapper:ms_deform_attn
 
 Where Triton is installed, its kernels are measured too. Every contender is timed as a CUDA graph, so that no
-one's Python is in the way; what cannot be captured is timed eagerly and marked "(eager)". With --eager all of them are. Results are written after every row.
+one's Python is in the way; what cannot be captured is timed eagerly and marked "(eager)". With --eager all of
+them are. Results are written after every row.
 
 A peer is called as the original op: (value, spatial_shapes, level_start_index, sampling_locations,
 attention_weights), the shapes as tensors on the GPU, and its gradients are taken through autograd.
