@@ -70,7 +70,7 @@ if "$python" -c "import pytest, hypothesis" 2> /dev/null; then
   elif [ -n "$gpu" ]; then
     note triton skipped "triton is not installed"
   else
-    step triton 300 "$python" -m pytest -q -p no:cacheprovider tests/ops/test_triton_without_a_card.py
+    step triton 600 "$python" -m pytest -q -p no:cacheprovider tests/ops/test_triton_without_a_card.py
   fi
 else
   note tests skipped "pytest or hypothesis is not installed"
