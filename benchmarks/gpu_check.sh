@@ -65,6 +65,13 @@ if "$python" -c "import pytest, hypothesis" 2> /dev/null; then
     note tests skipped "no GPU; the kernels on the processor instead:"
     step emulated 300 "$python" -m pytest -q -p no:cacheprovider tests/ops/test_cuda_plan.py tests/ops/test_cuda_emulated.py
   fi
+  if [ -n "$gpu" ] && "$python" -c "import triton" 2> /dev/null; then
+    step triton 180 "$python" -m pytest -q -p no:cacheprovider tests/ops/test_op_triton.py
+  elif [ -n "$gpu" ]; then
+    note triton skipped "triton is not installed"
+  else
+    step triton 600 "$python" -m pytest -q -p no:cacheprovider tests/ops/test_triton_without_a_card.py
+  fi
 else
   note tests skipped "pytest or hypothesis is not installed"
 fi

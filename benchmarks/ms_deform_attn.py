@@ -19,6 +19,7 @@ import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from timing import interleaved_medians, reuse_heap
 
@@ -29,21 +30,32 @@ import torch
 from torch import Tensor
 
 from detr_kit.ops import backend_report, ms_deform_attn, ms_deform_attn_fused
-from detr_kit.ops.reference import ms_deform_attn_fused_reference, ms_deform_attn_reference
+from detr_kit.ops.reference import ms_deform_attn_reference, sampling_locations_of
+
+
+class Case(NamedTuple):
+    levels: list[tuple[int, int]]
+    queries: int | None  # None: one for each pixel
+    points: tuple[int, ...]  # of each level; ours pads to the largest, with points of no weight
+    head_dim: int = 32
+
 
 COCO = [(100, 167), (50, 84), (25, 42), (13, 21)]  # an 800 × 1333 image at strides 8, 16, 32, 64
 RT_DETR = [(80, 80), (40, 40), (20, 20)]  # 640 × 640
-CASES = {  # levels, queries (None: one for each pixel)
-    "encoder": (COCO, None),
-    "decoder 300": (COCO, 300),
-    "decoder 900": (COCO, 900),
-    "rt-detr decoder 300": (RT_DETR, 300),
+CASES = {
+    "encoder": Case(COCO, None, (4, 4, 4, 4)),
+    "decoder 300": Case(COCO, 300, (4, 4, 4, 4)),
+    "decoder 900": Case(COCO, 900, (4, 4, 4, 4)),
+    "rt-detr decoder 300": Case(RT_DETR, 300, (4, 4, 4)),
+    "d-fine decoder 300": Case(RT_DETR, 300, (3, 6, 3)),
+    "d-fine-n decoder 300": Case(RT_DETR[1:], 300, (6, 6), head_dim=16),
 }
-HEADS, HEAD_DIM, POINTS = 8, 32, 4
+HEADS = 8
 
 
-def make_inputs(levels: list[tuple[int, int]], queries: int | None, local: bool) -> dict[str, Tensor]:
+def make_inputs(case: Case, local: bool) -> dict[str, Tensor]:
     """Random inputs; local: around reference points as a network starts (radial offsets and noise)."""
+    levels, queries, points, head_dim = case
     generator = torch.Generator().manual_seed(0)
     sizes = torch.tensor([[width, height] for height, width in levels], dtype=torch.float32)
     if queries is None:
@@ -59,21 +71,49 @@ def make_inputs(levels: list[tuple[int, int]], queries: int | None, local: bool)
     angles = torch.arange(HEADS) * (2 * math.pi / HEADS)
     directions = torch.stack([angles.cos(), angles.sin()], -1)
     directions = directions / directions.abs().max(-1, keepdim=True)[0]
-    shape = (1, count, HEADS, len(levels), POINTS, 2)
-    radial = directions[:, None, None] * torch.arange(1, POINTS + 1)[:, None]
+    shape = (1, count, HEADS, len(levels), max(points), 2)
+    radial = directions[:, None, None] * torch.arange(1, max(points) + 1)[:, None]
     offsets = radial + torch.randn(shape, generator=generator)
     logits = torch.randn(shape[:-1], generator=generator)
+    logits[..., torch.arange(max(points)) >= torch.tensor(points)[:, None]] = -math.inf
     if not local:
         locations = torch.rand(shape, generator=generator)
         offsets = (locations - reference[:, :, None, :, None]) * sizes[:, None]
     return {
-        "value": torch.randn(1, sum(h * w for h, w in levels), HEADS, HEAD_DIM, generator=generator),
+        "value": torch.randn(1, sum(h * w for h, w in levels), HEADS, head_dim, generator=generator),
         "reference_points": reference,
         "sampling_offsets": offsets,
         "attention_logits": logits,
         "sampling_locations": reference[:, :, None, :, None] + offsets / sizes[:, None],
         "attention_weights": logits.flatten(-2).softmax(-1).view_as(logits),
     }
+
+
+def grid_samples(case: Case) -> tuple[Callable, Callable]:
+    """What is usually written instead of either entry: `grid_sample` of each level's own points."""
+    sizes = [height * width for height, width in case.levels]
+
+    def classical(value: Tensor, levels: list, starts: object, locations: Tensor, weights: Tensor) -> Tensor:
+        if len(set(case.points)) == 1:
+            return ms_deform_attn_reference(value, levels, starts, locations, weights)
+        parts = zip(value.split(sizes, 1), levels, range(len(levels)), case.points, strict=True)
+        outputs = [
+            ms_deform_attn_reference(
+                v, [s], None, locations[:, :, :, i : i + 1, :p], weights[:, :, :, i : i + 1, :p]
+            )
+            for v, s, i, p in parts
+        ]
+        return torch.stack(outputs).sum(0)
+
+    def fused(
+        value: Tensor, levels: list, starts: object, reference: Tensor, offsets: Tensor, logits: Tensor
+    ):
+        dtype = torch.promote_types(value.dtype, torch.float32)
+        locations = sampling_locations_of(levels, reference.to(dtype), offsets.to(dtype))
+        weights = logits.to(dtype).flatten(-2).softmax(-1).view_as(logits)
+        return classical(value, levels, starts, locations, weights)
+
+    return classical, fused
 
 
 def load_peer(path: str) -> Callable:
@@ -99,14 +139,16 @@ def measure(
     peer: str | None,
     clock: Callable[[], float],
 ) -> dict[str, float]:
-    levels, queries = CASES[name]
-    inputs = make_inputs(levels, queries, local)
+    case = CASES[name]
+    levels = case.levels
+    inputs = make_inputs(case, local)
+    grid_sample, grid_sample_from_offsets = grid_samples(case)
     classical = [inputs[k] for k in ("value", "sampling_locations", "attention_weights")]
     raw = [inputs[k] for k in ("value", "reference_points", "sampling_offsets", "attention_logits")]
     half = [raw[0].bfloat16(), raw[1], raw[2].bfloat16(), raw[3].bfloat16()]
     runs = {
-        "grid_sample": (ms_deform_attn_reference, classical),
-        "grid_sample from offsets": (ms_deform_attn_fused_reference, raw),
+        "grid_sample": (grid_sample, classical),
+        "grid_sample from offsets": (grid_sample_from_offsets, raw),
         "ms_deform_attn": (ms_deform_attn, classical),
         "ms_deform_attn bf16 value": (ms_deform_attn, [half[0], *classical[1:]]),
         "fused": (ms_deform_attn_fused, raw),

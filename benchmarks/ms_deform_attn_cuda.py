@@ -3,8 +3,9 @@
 python benchmarks/ms_deform_attn_cuda.py --out benchmarks/results/ms_deform_attn_cuda.json
 python benchmarks/ms_deform_attn_cuda.py --peer MultiScaleDeformableAttention_wrapper:ms_deform_attn
 
-Every contender is timed as a CUDA graph, so that no one's Python is in the way; what cannot be captured is
-timed eagerly and marked "(eager)". With --eager all of them are. Results are written after every row.
+Where Triton is installed, its kernels are measured too. Every contender is timed as a CUDA graph, so that no
+one's Python is in the way; what cannot be captured is timed eagerly and marked "(eager)". With --eager all of
+them are. Results are written after every row.
 
 A peer is called as the original op: (value, spatial_shapes, level_start_index, sampling_locations,
 attention_weights), the shapes as tensors on the GPU, and its gradients are taken through autograd.
@@ -16,14 +17,14 @@ import argparse
 import json
 import statistics
 from collections.abc import Callable
+from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 
 import torch
-from ms_deform_attn import CASES, HEAD_DIM, HEADS, POINTS, load_peer, make_inputs
+from ms_deform_attn import CASES, HEADS, grid_samples, load_peer, make_inputs
 
-from detr_kit.ops import backend_report, ms_deform_attn, ms_deform_attn_fused
-from detr_kit.ops.reference import ms_deform_attn_fused_reference, ms_deform_attn_reference
+from detr_kit.ops import backend_report, ms_deform_attn, ms_deform_attn_fused, use_backend
 
 CLASSICAL = ("value", "sampling_locations", "attention_weights")
 FUSED = ("value", "reference_points", "sampling_offsets", "attention_logits")
@@ -77,8 +78,9 @@ def graphed(run: Run) -> Run:
 
 def make_runs(name: str, local: bool, backward: bool, peers: dict[str, Callable]) -> dict[str, Run]:
     """What is to be measured, as plain calls."""
-    levels, queries = CASES[name]
-    inputs = {key: tensor.cuda() for key, tensor in make_inputs(levels, queries, local).items()}
+    case = CASES[name]
+    levels = case.levels
+    inputs = {key: tensor.cuda() for key, tensor in make_inputs(case, local).items()}
     half = {key: tensor.bfloat16() for key, tensor in inputs.items()}
     half["reference_points"] = inputs["reference_points"]
     mixed = {**inputs, "value": half["value"]}
@@ -102,9 +104,14 @@ def make_runs(name: str, local: bool, backward: bool, peers: dict[str, Callable]
 
         return both if backward else forward
 
+    def triton(*given: object) -> torch.Tensor:
+        with use_backend("triton"):
+            return ms_deform_attn_fused(*given)
+
+    grid_sample, grid_sample_from_offsets = grid_samples(case)
     runs = {
-        "grid_sample": run(ms_deform_attn_reference, CLASSICAL, inputs, levels, None),
-        "grid_sample from offsets": run(ms_deform_attn_fused_reference, FUSED, inputs, levels, None),
+        "grid_sample": run(grid_sample, CLASSICAL, inputs, levels, None),
+        "grid_sample from offsets": run(grid_sample_from_offsets, FUSED, inputs, levels, None),
         "ms_deform_attn": run(ms_deform_attn, CLASSICAL, inputs, levels, None),
         "ms_deform_attn bf16 value": run(ms_deform_attn, CLASSICAL, mixed, levels, None),
         "fused": run(ms_deform_attn_fused, FUSED, inputs, levels, None),
@@ -112,8 +119,10 @@ def make_runs(name: str, local: bool, backward: bool, peers: dict[str, Callable]
     }
     if local:  # compiling takes many times longer than measuring, and uniform locations run the same code
         torch._dynamo.reset()  # a further shape would be one recompilation more, and after eight run eagerly
-        compiled = torch.compile(ms_deform_attn_reference)
-        runs["grid_sample compiled"] = run(compiled, CLASSICAL, inputs, levels, None)
+        runs["grid_sample compiled"] = run(torch.compile(grid_sample), CLASSICAL, inputs, levels, None)
+        if find_spec("triton"):
+            runs["fused in triton"] = run(triton, FUSED, inputs, levels, None)
+            runs["fused bf16 in triton"] = run(triton, FUSED, half, levels, None)
     for peer, entry in peers.items():
         runs[peer] = run(entry, CLASSICAL, inputs, shapes, starts)
     return runs
@@ -133,12 +142,12 @@ def captured(runs: dict[str, Run]) -> dict[str, Run]:
 
 def ceilings(name: str) -> dict[str, float]:
     """What a forward pass in float32 has to move at the least, in MB."""
-    levels, queries = CASES[name]
+    levels, queries, points_of_levels, head_dim = CASES[name]
     rows = sum(height * width for height, width in levels)
     items = (queries or rows) * HEADS
-    points = len(levels) * POINTS
-    once = 4 * (rows * HEADS * HEAD_DIM + items * (3 * points + HEAD_DIM))
-    return {"gathered_MB": items * points * 4 * HEAD_DIM * 4 / 1e6, "once_MB": once / 1e6}
+    points = sum(points_of_levels)
+    once = 4 * (rows * HEADS * head_dim + items * (3 * points + head_dim))
+    return {"gathered_MB": items * points * 4 * head_dim * 4 / 1e6, "once_MB": once / 1e6}
 
 
 def main() -> None:

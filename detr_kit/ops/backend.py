@@ -1,4 +1,4 @@
-"""Which code runs the op: the native extension `detr_kit._C` where it can, else the PyTorch reference."""
+"""Which code runs the op: the native `detr_kit._C` where it can, else Triton on a GPU, else plain PyTorch."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import os
 import warnings
 from functools import cache
 from types import TracebackType
+from typing import Any
 
 import torch
 from torch import Tensor
 
-BACKENDS = ("auto", "native", "reference")
+from . import triton_operators
+
+BACKENDS = ("auto", "native", "triton", "reference")
 HOW_TO_BUILD = (
     "install torch and a C++17 compiler (GCC or Clang), then "
     "`pip install --no-build-isolation --force-reinstall --no-deps detr-kit` (`-e .` in a checkout)"
@@ -85,31 +88,48 @@ if not _native_devices and _choice != "reference":
     )
 
 
-def native_serves(value: Tensor) -> bool:
-    """Whether the native operator computes on this tensor.
+def operators_for(value: Tensor) -> Any:
+    """The operators that compute on this tensor, as a namespace of torch.ops; None for the reference.
 
     Raises:
-        RuntimeError: backend "native" is chosen and cannot serve the tensor's device.
+        RuntimeError: "native" or "triton" is chosen and cannot serve the tensor's device.
     """
     if _choice == "reference":
-        return False
-    reason: str | None = _reason
-    if value.device.type in _native_devices:
-        reason = None
-        if value.device.type == "cuda" and not torch.compiler.is_compiling():
-            reason = _why_not_on_card(value.device.index)
-    if reason is None:
-        return True
+        return None
+    reason = _why_not_native(value.device)
+    if reason is None and _choice != "triton":
+        return torch.ops.detr_kit
     if _choice == "native":
         raise RuntimeError(
             f"backend is 'native' and value is on {value.device}: {reason}. "
             f"Choose use_backend('auto'), or {HOW_TO_BUILD}"
         )
-    return False
+    if _choice == "auto" and value.device.type != "cuda":
+        return None
+    # While a graph is traced, tensors have no data to try Triton with.
+    plain = type(value) is Tensor and not torch.compiler.is_compiling()
+    reason = triton_operators.why_not(value.device, trial=plain)
+    if reason is None:
+        return torch.ops.detr_kit_triton
+    if _choice == "triton":
+        raise RuntimeError(
+            f"backend is 'triton' and value is on {value.device}: {reason}. Choose use_backend('auto')"
+        )
+    return None
+
+
+def _why_not_native(device: torch.device) -> str | None:
+    if device.type not in _native_devices:
+        return _reason
+    if device.type == "cuda" and not torch.compiler.is_compiling():
+        return _why_not_on_card(device.index)
+    return None
 
 
 class use_backend:
-    """Choose who runs the op: "auto" (native where possible), "native" (or an error), "reference".
+    """Choose who runs the op: "auto", "native" or "triton" (or an error), "reference" (plain PyTorch).
+
+    "auto" is native where possible, else Triton on a GPU, else the reference.
 
     A plain call holds until the next one; as a context manager it holds inside the block. The environment
     variable DETR_KIT_BACKEND sets the choice at start.
@@ -136,25 +156,35 @@ class use_backend:
 def backend_report() -> list[dict[str, str]]:
     """Which backend serves each device and why, as rows with the keys device, backend and reason."""
     rows = []
-    for device in ("cpu", "cuda"):
-        native = device in _native_devices and _choice != "reference"
-        if native:
-            reason = f"detr_kit._C is loaded, {_about(device)}"
-        elif _choice == "reference":
-            reason = "chosen with DETR_KIT_BACKEND or use_backend"
-        elif device == "cpu" or not _native_devices:
-            reason = f"{_reason}; to get it, {HOW_TO_BUILD}"
-        else:
-            reason = (
-                f"{_reason}: nvcc was not found or failed when it was built (set CUDA_HOME and build anew)"
-            )
-        if device == "cuda":
-            if not torch.cuda.is_available():
-                reason += " (this machine has no usable GPU)"
-            elif native and (problem := _why_not_on_card(torch.cuda.current_device())):
-                native, reason = False, problem
-        rows.append({"device": device, "backend": "native" if native else "reference", "reason": reason})
+    for kind in ("cpu", "cuda"):
+        card = kind == "cuda" and torch.cuda.is_available()
+        backend, reason = _serving(
+            torch.device(kind, torch.cuda.current_device()) if card else torch.device(kind)
+        )
+        if kind == "cuda" and not card:
+            reason += " (this machine has no usable GPU)"
+        rows.append({"device": kind, "backend": backend, "reason": reason})
     return rows
+
+
+def _serving(device: torch.device) -> tuple[str, str]:
+    if _choice == "reference":
+        return "reference", "chosen with DETR_KIT_BACKEND or use_backend"
+    reason = _why_not_native(device)
+    if reason is None and _choice != "triton":
+        return "native", f"detr_kit._C is loaded, {_about(device.type)}"
+    if reason is None:
+        reason = "chosen with DETR_KIT_BACKEND or use_backend"
+    elif device.type == "cpu" or not _native_devices:
+        reason += f"; to get it, {HOW_TO_BUILD}"
+    elif device.type not in _native_devices:
+        reason += ": nvcc was not found or failed when it was built (set CUDA_HOME and build anew)"
+    if _choice == "native" or (_choice == "auto" and device.type != "cuda"):
+        return "reference", reason
+    problem = triton_operators.why_not(device)
+    if problem is None:
+        return "triton", f"its kernels are compiled when they are called first; {reason}"
+    return "reference", f"{reason}; nor Triton: {problem}"
 
 
 def _about(device: str) -> str:

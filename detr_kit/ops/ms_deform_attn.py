@@ -12,9 +12,10 @@ from .reference import (
     ms_deform_attn_fused_reference,
     ms_deform_attn_reference,
 )
+from .registration import register
 
 if backend._native_devices:
-    from . import registration  # noqa: F401
+    register("detr_kit")
 
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
@@ -47,11 +48,12 @@ def ms_deform_attn(
     shapes = _known_shapes(spatial_shapes)
     _check(value, spatial_shapes, shapes, sampling_locations, "sampling_locations", attention_weights,
            "attention_weights")  # fmt: skip
-    if not backend.native_serves(value):
+    operators = backend.operators_for(value)
+    if operators is None:
         return ms_deform_attn_reference(
             value, spatial_shapes, level_start_index, sampling_locations, attention_weights
         )
-    return torch.ops.detr_kit.ms_deform_attn(
+    return operators.ms_deform_attn(
         value, *_shape_arguments(spatial_shapes, shapes), sampling_locations, attention_weights
     )
 
@@ -85,12 +87,13 @@ def ms_deform_attn_fused(
     _check(value, spatial_shapes, shapes, sampling_offsets, "sampling_offsets", attention_logits,
            "attention_logits")  # fmt: skip
     _check_reference(reference_points, sampling_offsets)
-    if not backend.native_serves(value):
+    operators = backend.operators_for(value)
+    if operators is None:
         return ms_deform_attn_fused_reference(
             value, spatial_shapes, level_start_index, reference_points, sampling_offsets, attention_logits
         )
     reference_points = reference_points.to(torch.float64 if value.dtype == torch.float64 else torch.float32)
-    return torch.ops.detr_kit.ms_deform_attn_fused(
+    return operators.ms_deform_attn_fused(
         value, *_shape_arguments(spatial_shapes, shapes), reference_points, sampling_offsets, attention_logits
     )
 

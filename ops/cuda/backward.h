@@ -39,6 +39,8 @@ DETR_KIT_GPU void scatter(const Problem& p, const Unit& unit, const Item& item, 
   const int own = lane.channel * kVector;
   A gradient[kVector] = {};
   if (kOneStrip && own < p.head_dim) unpack(load_packed<T, kVector>(grad_output + own), gradient);
+  const bool deals = kOneStrip && !adds_four();
+  const Dealt<T, kGroup> dealt(grad_output, lane.channel, deals ? p.head_dim : 0);
   // Every lane makes the same number of turns, for the shuffles.
   DETR_KIT_UNROLL(2)
   for (int first = 0; first < total; first += kSplit) {
@@ -59,10 +61,19 @@ DETR_KIT_GPU void scatter(const Problem& p, const Unit& unit, const Item& item, 
           unpack(packed[c], row);
           DETR_KIT_UNROLL(8)
           for (int i = 0; i < kVector; ++i) product[c] += gradient[i] * row[i];
-          add_row(adds && weights.at[c] != 0, row_at(grad_value + channel, rows.at[c], row_size * uint32_t(sizeof(A))),
-                  weights.at[c], gradient);
+          if (!deals)
+            add_row(adds && weights.at[c] != 0, row_at(grad_value + channel, rows.at[c], row_size * uint32_t(sizeof(A))),
+                    weights.at[c], gradient);
         }
         if (kOneStrip) break;
+      }
+      if constexpr (kOneStrip) {
+        if (deals) {
+          A* to = grad_value + lane.channel * dealt.kNumbers;
+          DETR_KIT_UNROLL(4)
+          for (int c = 0; c < 4; ++c)
+            dealt.add(adds && weights.at[c] != 0, row_at(to, rows.at[c], row_size * uint32_t(sizeof(A))), weights.at[c]);
+        }
       }
     }
     const A sum = sum_quad_over_group<kGroup>(product, lane.channel);

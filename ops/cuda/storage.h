@@ -126,6 +126,13 @@ template <class A, class T>
 DETR_KIT_GPU void unpack(const Packed<T, 1>& from, A (&to)[1]) {
   to[0] = widen(from.number);
 }
+DETR_KIT_GPU void unpack_word(float, uint32_t word, float (&to)[1]) { to[0] = float_of(word); }
+DETR_KIT_GPU void unpack_word(BFloat16, uint32_t word, float (&to)[2]) {
+  to[0] = float_of(word << 16), to[1] = float_of(word & 0xffff0000u);
+}
+DETR_KIT_GPU void unpack_word(Half, uint32_t word, float (&to)[2]) {
+  to[0] = half_to_float(uint16_t(word)), to[1] = half_to_float(uint16_t(word >> 16));
+}
 DETR_KIT_GPU void unpack(const Packed<float, 4>& from, float (&to)[4]) {
   to[0] = float_of(from.bits.x), to[1] = float_of(from.bits.y);
   to[2] = float_of(from.bits.z), to[3] = float_of(from.bits.w);
@@ -165,6 +172,36 @@ DETR_KIT_GPU void store_row(void* address, const A (&from)[kVector]) {
     store_16(address, {words[0], words[1], words[2], words[3]});
   }
 }
+
+// Sixteen bytes of a row a lane, dealt out among the lanes of a group four bytes at a time: word u of a lane is the
+// row's word u · kGroup + lane. Where numbers are added one by one, neighbouring lanes then add to neighbouring
+// addresses, and an addition of a warp touches a quarter of the 32-byte sectors.
+template <class T, int kGroup>
+struct Dealt {
+  static constexpr int kNumbers = sizeof(T) == 2 ? 2 : 1;  // in a word
+  uint32_t words[4];
+  int count;  // of words that the row has
+
+  // `width`: numbers of the row from `row` on, whole words.
+  DETR_KIT_GPU Dealt(const T* row, int lane, int width) {
+    count = (width / kNumbers - lane + kGroup - 1) / kGroup;
+    DETR_KIT_UNROLL(4)
+    for (int u = 0; u < 4; ++u)
+      words[u] = u < count ? reinterpret_cast<const uint32_t*>(row)[u * kGroup + lane] : 0;
+  }
+
+  // Where `wanted`: to[…] += weight · row[…], `to` being where this lane's first word goes.
+  DETR_KIT_GPU void add(bool wanted, float* to, float weight) const {
+    DETR_KIT_UNROLL(4)
+    for (int u = 0; u < 4; ++u) {
+      float numbers[kNumbers];
+      unpack_word(T{}, words[u], numbers);
+      DETR_KIT_UNROLL(2)
+      for (int i = 0; i < kNumbers; ++i)
+        gpu::add(wanted && u < count, to + u * kGroup * kNumbers + i, weight * numbers[i]);
+    }
+  }
+};
 
 // Where `wanted`: to[c] += weight · row[c], whoever else adds at the same time.
 template <int kVector, class A>

@@ -11,9 +11,14 @@ SHAPES = ((9, 12), (5, 6), (3, 3))
 def make_inputs(
     shapes=SHAPES, batch=2, queries=7, heads=3, head_dim=8, points=4, box=False, dtype=torch.float32, seed=0
 ):
-    """Inputs of both entries, locations partly off the maps; offsets and logits in `dtype`, like value."""
+    """Inputs of both entries, locations partly off the maps; offsets and logits in `dtype`, like value.
+
+    Points that differ by level, as (3, 6, 3), are padded to the most of them, by logits of minus infinity.
+    """
     generator = torch.Generator().manual_seed(seed)
     levels = len(shapes)
+    counts = torch.tensor([points] * levels if isinstance(points, int) else points)
+    points = points if isinstance(points, int) else max(points)
     exact = torch.promote_types(dtype, torch.float32)
     sizes = torch.tensor([[width, height] for height, width in shapes], dtype=exact)
 
@@ -26,6 +31,7 @@ def make_inputs(
     reference = rand(batch, queries, levels, 4 if box else 2)
     offsets = randn(batch, queries, heads, levels, points, 2) * 2
     logits = randn(batch, queries, heads, levels, points)
+    logits[..., torch.arange(points) >= counts[:, None]] = -float("inf")
     return {
         "value": randn(batch, sum(h * w for h, w in shapes), heads, head_dim).to(dtype),
         "reference_points": reference,

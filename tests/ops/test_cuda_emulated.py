@@ -19,6 +19,8 @@ FUSED = ("value", "reference_points", "sampling_offsets", "attention_logits")
 # relative to the largest number of the result
 TOLERANCE = {torch.float32: 5e-6, torch.float64: 1e-13, torch.bfloat16: 1e-2, torch.float16: 1.5e-3}
 WHOLE_WARP, SHARED_WARP = (0, 0, 0), (1, 0, 0)  # how many lanes serve an item: limits of the plan
+# Four numbers are added by one instruction, or each by its own.
+additions = pytest.mark.parametrize("adds_four", [True, False], ids=["sm_90", "sm_80"])
 
 
 @pytest.fixture(scope="module")
@@ -58,20 +60,22 @@ def assert_right(emulator, inputs, shapes, fused, limits=WHOLE_WARP, **options):
         assert_close(ours.double(), theirs, rtol=0, atol=tolerance, msg=lambda m, n=name: f"{n}: {m}")
 
 
+@additions
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
 @pytest.mark.parametrize("kind", ["classical", "points", "boxes"])
 @pytest.mark.parametrize("limits", [WHOLE_WARP, SHARED_WARP], ids=["whole warp", "shared warp"])
-def test_equal_to_the_reference_in_every_dtype(emulator, random_inputs, dtype, kind, limits):
+def test_equal_to_the_reference_in_every_dtype(emulator, random_inputs, dtype, kind, limits, adds_four):
     inputs = random_inputs(dtype=dtype, box=kind == "boxes", head_dim=32)
-    assert_right(emulator, inputs, SHAPES, kind != "classical", limits)
+    assert_right(emulator, inputs, SHAPES, kind != "classical", limits, adds_four=adds_four)
 
 
+@additions
 @pytest.mark.parametrize("head_dim", [1, 10, 16, 24, 40, 64, 72, 136, 264])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("limits", [WHOLE_WARP, SHARED_WARP], ids=["whole warp", "shared warp"])
-def test_any_head_dimension(emulator, random_inputs, head_dim, dtype, limits):
+def test_any_head_dimension(emulator, random_inputs, head_dim, dtype, limits, adds_four):
     inputs = random_inputs(queries=5, heads=2, batch=1, head_dim=head_dim, dtype=dtype)
-    assert_right(emulator, inputs, SHAPES, True, limits)
+    assert_right(emulator, inputs, SHAPES, True, limits, adds_four=adds_four)
 
 
 @pytest.mark.parametrize("points", [1, 3, 11, 40])
@@ -79,6 +83,16 @@ def test_any_head_dimension(emulator, random_inputs, head_dim, dtype, limits):
 def test_any_number_of_points(emulator, random_inputs, points, limits):
     inputs = random_inputs(points=points, box=True, queries=3, head_dim=32)
     assert_right(emulator, inputs, SHAPES, True, limits)
+
+
+@additions
+@pytest.mark.parametrize("head_dim", [16, 32])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("limits", [WHOLE_WARP, SHARED_WARP], ids=["whole warp", "shared warp"])
+def test_the_points_of_d_fine(emulator, random_inputs, head_dim, dtype, limits, adds_four):
+    inputs = random_inputs(points=(3, 6, 3), box=True, head_dim=head_dim, dtype=dtype, heads=2)
+    assert_right(emulator, inputs, SHAPES, False, limits, adds_four=adds_four)
+    assert_right(emulator, inputs, SHAPES, True, limits, adds_four=adds_four)
 
 
 @pytest.mark.parametrize("shapes", [[(9, 17), (8, 16), (1, 1), (3, 40)], [(11, 5), (0, 3), (2, 2)]], ids=str)

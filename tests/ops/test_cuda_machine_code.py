@@ -26,8 +26,10 @@ class Kernel(NamedTuple):
 
     name: str
     vector: int
+    group: int
     split: int
     instructions: Counter
+    additions: set[int]  # where they go, in bytes from the registers that hold the addresses
     registers: int
     stack: int
 
@@ -50,12 +52,14 @@ def kernels_of(cubin):
     usage = {name: (int(registers), int(stack)) for name, registers, stack in found}
     for text in re.split(r"\n\s*Function : ", dump("-sass"))[1:]:
         name = text.split("\n", 1)[0].strip()
-        division = re.search(r"(?:forward|backward)I.*?Li(\d+)ELi\d+ELi(\d+)EE", name)
+        division = re.search(r"(?:forward|backward)I.*?Li(\d+)ELi(\d+)ELi(\d+)EE", name)
         if division is None:  # the ordered kernel
             continue
         line = r"^\s+/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+ )?([A-Z][A-Z0-9_.]*)"
         instructions = Counter(re.findall(line, text, re.M))
-        yield Kernel(name, *map(int, division.groups()), instructions, *usage[name])
+        offsets = re.findall(r"\bREDG?\.\S+ \[R\d+\.64(?:\+(0x[0-9a-f]+))?\]", text)
+        additions = {int(offset or "0", 16) for offset in offsets}
+        yield Kernel(name, *map(int, division.groups()), instructions, additions, *usage[name])
 
 
 @pytest.fixture(scope="module", params=["80", "90"])
@@ -101,6 +105,17 @@ def test_each_corner_of_a_point_is_added_by_the_widest_reductions_there_are(kern
         assert additions <= 3 * 4 * for_a_row, (
             kernel.name
         )  # two points at once, and the last of an odd number
+
+
+def test_neighbouring_lanes_add_to_neighbouring_addresses(kernels):
+    """Where numbers are added one by one, lanes go through a row in turns, four bytes of the input a turn."""
+    architecture, found = kernels
+    dealt = [k for k in found if "backward" in k.name and k.vector > 1 and k.group < 32]
+    assert len(dealt) == 3 * 4
+    for kernel in dealt if architecture == "80" else ():
+        in_a_word = kernel.vector // 4
+        turn = kernel.group * in_a_word * 4
+        assert kernel.additions == {u * turn + 4 * i for u in range(4) for i in range(in_a_word)}, kernel.name
 
 
 def test_the_fast_kernels_do_not_spill(kernels):

@@ -63,7 +63,7 @@ def test_a_tile_is_a_patch_of_one_level(emulator):
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("backward", [False, True])
-@pytest.mark.parametrize("head_dim", [1, 8, 10, 24, 32, 64, 128, 256])
+@pytest.mark.parametrize("head_dim", [1, 8, 10, 16, 24, 32, 64, 128, 256])
 @pytest.mark.parametrize(("levels", "points"), [(1, 1), (3, 4), (3, 6), (4, 4), (4, 16), (32, 12), (1, 400)])
 @pytest.mark.parametrize("queries", [1, 300, 22223])
 def test_a_launch_stays_within_the_limits(emulator, dtype, backward, head_dim, levels, points, queries):
@@ -90,6 +90,22 @@ def test_shared_memory_does_not_keep_warps_out_of_an_encoder_s_backward(
     plan = emulator.plan((1, rows, rows, 8, 32, levels, points, 2), COCO[:levels], dtype, backward=True)
     blocks = shared_kilobytes * 1024 // (plan["shared_bytes"] + 1024)
     assert blocks * plan["threads"] // 32 >= 24
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("head_dim", [16, 32])
+@pytest.mark.parametrize(("shared_kilobytes", "warps"), [(163, 20), (227, 24)], ids=["A100", "H100"])
+def test_a_batch_of_d_fine_s_decoder_in_training_fills_a_card(
+    emulator, dtype, head_dim, shared_kilobytes, warps
+):
+    """Points [3, 6, 3], padded to six a level; 300 queries and 200 of denoising."""
+    shapes = [(80, 80), (40, 40), (20, 20)]
+    sizes = 32, rows_of(shapes), 500, 8, head_dim, 3, 6, 4
+    plan = emulator.plan(sizes, shapes, dtype, backward=True)
+    assert plan["split"] == 1
+    assert plan["vector"] * dtype.itemsize == 16
+    blocks = shared_kilobytes * 1024 // (plan["shared_bytes"] + 1024)
+    assert blocks * plan["threads"] // 32 >= warps
 
 
 def test_sizes_past_two_to_the_31(emulator):

@@ -85,5 +85,5 @@ def test_backend_is_chosen_for_a_block_or_for_good():
     with backend.use_backend("reference"):
         assert backend.backend_report()[0]["backend"] == "reference"
     assert backend._choice == before
-    with pytest.raises(ValueError, match="must be one of auto, native, reference"):
+    with pytest.raises(ValueError, match="must be one of auto, native, triton, reference"):
         backend.use_backend("fastest")

@@ -74,6 +74,23 @@ def test_a_level_without_pixels(random_inputs):
 
 
 @native
+@pytest.mark.parametrize("head_dim", [16, 32])
+def test_points_that_differ_by_level_are_padded_by_points_of_no_weight(random_inputs, head_dim):
+    """As D-FINE's [3, 6, 3]: the same as sampling each level's own points."""
+    inputs = random_inputs(points=(3, 6, 3), head_dim=head_dim)
+    parts = inputs["value"].split([height * width for height, width in SHAPES], 1)
+    expected = sum(
+        ms_deform_attn(
+            part, [shape], None, *(inputs[name][:, :, :, level : level + 1, :points] for name in
+                                   ("sampling_locations", "attention_weights"))
+        )
+        for level, (part, shape, points) in enumerate(zip(parts, SHAPES, (3, 6, 3), strict=True))
+    )  # fmt: skip
+    assert_close(classical(inputs), expected)
+    assert_close(fused(inputs), expected)
+
+
+@native
 @pytest.mark.parametrize("outside", [-1.0, 2.0, 1e30, float("inf"), float("nan")])
 def test_points_outside_contribute_zero(random_inputs, outside):
     inputs = random_inputs()
@@ -156,10 +173,11 @@ def test_reference_points_of_a_wrong_shape_are_named(random_inputs):
 def test_the_kernel_itself_refuses_what_would_read_out_of_bounds(random_inputs):
     inputs = random_inputs()
     tail = inputs["sampling_locations"], inputs["attention_weights"]
+    operators = backend.operators_for(inputs["value"])
     with pytest.raises(RuntimeError, match="describes"):
-        torch.ops.detr_kit.ms_deform_attn(inputs["value"], [9, 12, 5, 6, 3, 4], None, *tail)
+        operators.ms_deform_attn(inputs["value"], [9, 12, 5, 6, 3, 4], None, *tail)
     with pytest.raises(RuntimeError, match="pair for each level"):
-        torch.ops.detr_kit.ms_deform_attn(inputs["value"], [9, 12], None, *tail)
+        operators.ms_deform_attn(inputs["value"], [9, 12], None, *tail)
 
 
 # ---- torch.library ----
@@ -173,8 +191,8 @@ def test_opcheck(random_inputs, grad, shapes):
     value = inputs["value"]
     points = inputs["sampling_locations"], inputs["attention_weights"]
     raw = inputs["reference_points"], inputs["sampling_offsets"], inputs["attention_logits"]
-    gradient = torch.randn(2, 7, 24, device=value.device)
-    ops = torch.ops.detr_kit
+    gradient = classical(inputs).detach()
+    ops = backend.operators_for(value)
     torch.library.opcheck(ops.ms_deform_attn.default, (value, *shapes, *points))
     torch.library.opcheck(ops.ms_deform_attn_fused.default, (value, *shapes, *raw))
     detached = [tensor.detach() for tensor in (value, *points, *raw)]

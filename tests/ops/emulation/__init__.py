@@ -79,9 +79,12 @@ class Emulator:
 
     def run(
         self, inputs: dict[str, Tensor], shapes, fused: bool, grad_output=None, limits=(0, 0, 0), order=0,
-        deterministic=False,
+        deterministic=False, adds_four=True,
     ) -> dict[str, Tensor]:  # fmt: skip
-        """The output, or with `grad_output` the gradients by the names of the inputs."""
+        """The output, or with `grad_output` the gradients by the names of the inputs.
+
+        `adds_four` numbers with one instruction, as cards from sm_90 on do.
+        """
         coordinates, weights = (
             ("sampling_offsets", "attention_logits") if fused else ("sampling_locations", "attention_weights")
         )
@@ -110,21 +113,23 @@ class Emulator:
         else:
             results["output"] = Guarded((batch, queries, heads * head_dim), value.dtype)
             arrays += [results["output"].tensor, *[None] * 5]
-        self._call(1 if backward else 0, sizes, shapes, limits, order, arrays)
+        self._call(1 if backward else 0, sizes, shapes, limits, order, arrays, adds_four)
         if deterministic:
             arrays[6] = results["value"].tensor
-            self._call(2, sizes, shapes, limits, order, arrays)
+            self._call(2, sizes, shapes, limits, order, arrays, adds_four)
         done = {name: result.checked() for name, result in results.items()}
         if "reference_points" in done:
             done["reference_points"] = done["reference_points"].sum(2)
         return done
 
-    def _call(self, kernel: int, sizes, shapes, limits, order: int, arrays: list[Tensor | None]) -> None:
+    def _call(
+        self, kernel: int, sizes, shapes, limits, order: int, arrays: list[Tensor | None], adds_four: bool
+    ) -> None:
         pointers = (ctypes.c_void_p * 10)(*[a if a is None else a.data_ptr() for a in arrays])
         types = (ctypes.c_int * 10)(*[TYPES[a.dtype] if a is not None else 0 for a in arrays])
         message = self.library.run(
             integers(sizes), integers(n for s in shapes for n in s), integers(limits), pointers, types,
-            ctypes.c_int(kernel), ctypes.c_int(order),
+            ctypes.c_int(kernel), ctypes.c_int(order), ctypes.c_bool(adds_four),
         )  # fmt: skip
         assert message is None, message.decode()
 

@@ -200,6 +200,8 @@ T* row_at(T* base, int32_t row, uint32_t bytes) {
   if (row < 0) throw std::runtime_error("a row before the first");
   return reinterpret_cast<T*>(reinterpret_cast<uintptr_t>(base) + uint64_t(row) * bytes);
 }
+inline bool four_at_once = true;
+inline bool adds_four() { return four_at_once; }
 inline void add_4(bool wanted, float* address, float a, float b, float c, float d) {
   if (!wanted) return;
   if (reinterpret_cast<uintptr_t>(address) % 16 != 0) throw std::runtime_error("a 16-byte addition is not aligned");

@@ -78,8 +78,9 @@ extern "C" {
 // Arrays: value, coordinates, weights, reference, output, grad_output, grad_value, grad_coordinates,
 // grad_weights, grad_reference, each with its type (see array.h). Pass: see above. Returns null or what went wrong.
 const char* run(const int64_t* sizes, const int64_t* shapes, const int64_t* limits, void** data, const int* types,
-                int pass, int order) {
+                int pass, int order, bool adds_four) {
   try {
+    four_at_once = adds_four;
     Problem p = make_problem(sizes, shapes);
     Array* arrays[] = {&p.value,       &p.coordinates, &p.weights,          &p.reference,    &p.output,
                        &p.grad_output, &p.grad_value,  &p.grad_coordinates, &p.grad_weights, &p.grad_reference};
