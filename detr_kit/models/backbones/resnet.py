@@ -14,6 +14,7 @@ from torchvision.ops import FrozenBatchNorm2d
 from ...errors import InputError
 from ...registry import MODELS
 from ..layers import checkpointing as checkpointed
+from .resnet_d import make_resnet_d
 
 _DEPTHS = (18, 34, 50, 101, 152)
 _STAGE_STRIDES = (4, 8, 16, 32)
@@ -30,7 +31,9 @@ class ResNet(nn.Module):
         norm: "frozen" for FrozenBatchNorm2d (eps 1e-5), "batch" for trainable BatchNorm2d.
         dilation: DC5, the last stage keeps the stride of the one before. True leaves its first block
             undilated, as torchvision and the original do; "all" dilates that too, as mmdet does.
-        style: "pytorch" has the stride in the 3×3 convolution, "caffe" in the first 1×1.
+        style: "pytorch" has the stride in the 3×3 convolution, "caffe" in the first 1×1. "d" is ResNet-D (He et
+            al. 2019, figure 2): "pytorch" with three 3×3 convolutions in the stem, and shortcuts that average
+            before they project; keys as timm's resnet18d, ….
         weights: a torchvision weights name ("ResNet50_Weights.IMAGENET1K_V1"), a .pth or .safetensors file
             with torchvision's keys, or None.
         checkpointing: recompute each stage in the backward pass instead of keeping its activations; not with
@@ -66,6 +69,8 @@ class ResNet(nn.Module):
         )
         self.depth, self.norm, self.frozen_stages = depth, norm, frozen_stages
         self.strides = tuple(sorted(strides))
+        if style == "d":
+            make_resnet_d(layers)
         self.conv1, self.bn1, self.relu, self.maxpool = layers.conv1, layers.bn1, layers.relu, layers.maxpool
         for stage in range(1, 1 + _STAGE_STRIDES.index(self.strides[-1]) + 1):
             self.add_module(f"layer{stage}", getattr(layers, f"layer{stage}"))
@@ -95,12 +100,14 @@ class ResNet(nn.Module):
             refuse("frozen_stages", frozen_stages, "-1 (none), 0 (the stem) … 4 (all)")
         if norm not in ("frozen", "batch"):
             refuse("norm", norm, '"frozen" or "batch"')
-        if style not in ("pytorch", "caffe"):
-            refuse("style", style, '"pytorch" or "caffe"')
+        if style not in ("pytorch", "caffe", "d"):
+            refuse("style", style, '"pytorch", "caffe" or "d"')
         if dilation not in (False, True, "all"):
             refuse("dilation", dilation, 'False, True or "all"')
         if dilation and depth < 50:
             refuse("dilation", dilation, "False for ResNet-18 and -34, whose blocks cannot be dilated")
+        if dilation and style == "d":
+            refuse("dilation", dilation, 'False with style="d", whose shortcuts cannot be dilated')
 
     def _move_strides_to_first_convolution(self) -> None:
         for module in self.modules():
@@ -119,6 +126,7 @@ class ResNet(nn.Module):
         """Training mode; the batch statistics of frozen stages stay as they are."""
         super().train(mode)
         if mode and self.frozen_stages >= 0:
+            self.conv1.eval()  # has norms of its own in a ResNet-D
             self.bn1.eval()
             for stage in range(1, self.frozen_stages + 1):
                 if hasattr(self, f"layer{stage}"):
