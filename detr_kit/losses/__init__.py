@@ -7,6 +7,7 @@ from .criterion_for import criterion_for
 from .further_loss import FurtherLoss
 from .groups import Group, Pairs
 from .matcher import HungarianMatcher
+from .varifocal import VarifocalLoss
 
 __all__ = [
     "ClassificationLoss",
@@ -18,5 +19,6 @@ __all__ = [
     "Pairs",
     "SetCriterion",
     "SoftmaxLoss",
+    "VarifocalLoss",
     "criterion_for",
 ]

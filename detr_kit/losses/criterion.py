@@ -16,7 +16,7 @@ from ..registry import MODELS
 from ..structures import DetectorOutput, Matches, Target
 from .classification import ClassificationLoss, classification_loss
 from .further_loss import FurtherLoss
-from .giou import generalized_iou
+from .giou import box_iou, generalized_iou
 from .groups import Group, Pairs, groups_of
 from .matcher import HungarianMatcher
 from .targets import PaddedTargets
@@ -184,10 +184,7 @@ def _matched_iou(boxes: Tensor, targets: PaddedTargets, match: Matches) -> Tenso
         return boxes.new_zeros(())
     predicted = box_convert(boxes[match.image, match.query], "cxcywh", "xyxy")
     wanted = box_convert(targets.boxes[match.image, match.target], "cxcywh", "xyxy")
-    inner = torch.minimum(predicted[:, 2:], wanted[:, 2:]) - torch.maximum(predicted[:, :2], wanted[:, :2])
-    intersection = inner.clamp(min=0).prod(1)
-    areas = [(box[:, 2:] - box[:, :2]).prod(1) for box in (predicted, wanted)]
-    return (intersection / (areas[0] + areas[1] - intersection).clamp(min=1e-12)).mean()
+    return box_iou(predicted, wanted).mean()
 
 
 def _class_error(logits: Tensor, targets: PaddedTargets, match: Matches) -> Tensor:
