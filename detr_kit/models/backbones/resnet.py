@@ -31,9 +31,9 @@ class ResNet(nn.Module):
         norm: "frozen" for FrozenBatchNorm2d (eps 1e-5), "batch" for trainable BatchNorm2d.
         dilation: DC5, the last stage keeps the stride of the one before. True leaves its first block
             undilated, as torchvision and the original do; "all" dilates that too, as mmdet does.
-        style: "pytorch" has the stride in the 3×3 convolution, "caffe" in the first 1×1. "d" is ResNet-D (He et
-            al. 2019, figure 2): "pytorch" with three 3×3 convolutions in the stem, and shortcuts that average
-            before they project; keys as timm's resnet18d, ….
+        style: "pytorch" has the stride in the 3×3 convolution, "caffe" in the first 1×1. "d" is ResNet-D (He
+            et al. 2019, figure 2): "pytorch" with three 3×3 convolutions in the stem, and shortcuts that
+            average before they project; keys as timm's resnet18d, ….
         weights: a torchvision weights name ("ResNet50_Weights.IMAGENET1K_V1"), a .pth or .safetensors file
             with torchvision's keys, or None.
         checkpointing: recompute each stage in the backward pass instead of keeping its activations; not with
