@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from urllib.error import URLError
 
-import torch
 import torchvision
 from torch import Tensor, nn
 from torchvision.ops import FrozenBatchNorm2d
@@ -15,6 +12,7 @@ from ...errors import InputError
 from ...registry import MODELS
 from ..layers import checkpointing as checkpointed
 from .resnet_d import make_resnet_d
+from .weights import load_weights
 
 _DEPTHS = (18, 34, 50, 101, 152)
 _STAGE_STRIDES = (4, 8, 16, 32)
@@ -82,7 +80,7 @@ class ResNet(nn.Module):
         if style == "caffe":
             self._move_strides_to_first_convolution()
         if weights is not None:
-            self.load_weights(weights)
+            load_weights(self, weights, f"ResNet-{depth}{'-D' if style == 'd' else ''}")
         self._freeze()
 
     @staticmethod
@@ -133,24 +131,6 @@ class ResNet(nn.Module):
                     getattr(self, f"layer{stage}").eval()
         return self
 
-    def load_weights(self, weights: str) -> None:
-        """Load ImageNet weights by torchvision name or from a local file; every key must be there."""
-        state = _read_weights(weights)
-        state = {key: tensor for key, tensor in state.items() if not key.startswith("fc.")}
-        unused = [k for k in state if k.startswith("layer") and not hasattr(self, k.split(".")[0])]
-        for key in unused:
-            del state[key]
-        wanted = self.state_dict()
-        missing = [k for k in wanted if k not in state and not k.endswith("num_batches_tracked")]
-        wrong = [k for k in wanted if k in state and state[k].shape != wanted[k].shape]
-        if missing or wrong:
-            raise InputError(
-                f"backbone weights {weights}: they do not fit ResNet-{self.depth}: "
-                f"{len(missing)} tensors missing (first: {missing[:1]}), {len(wrong)} of another shape "
-                f"(first: {wrong[:1]}). Give weights of a ResNet-{self.depth} with torchvision's key names."
-            )
-        self.load_state_dict(state, strict=False)
-
     def forward(self, images: Tensor) -> list[Tensor]:
         """Images (B, 3, H, W) -> maps (B, out_channels[i], ⌈H / stride⌉, ⌈W / stride⌉), finest first."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
@@ -162,33 +142,3 @@ class ResNet(nn.Module):
             if stride in self.strides:
                 maps.append(x)
         return maps
-
-
-def _read_weights(weights: str) -> dict[str, Tensor]:
-    if weights.endswith((".pth", ".pt", ".safetensors")):
-        path = Path(weights).expanduser()
-        if not path.is_file():
-            raise InputError(
-                f"backbone weights {weights}: no such file; correct model.network.backbone.weights, "
-                "or set it to None to train from scratch"
-            )
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        return state.get("state_dict", state.get("model", state))
-    try:
-        return torchvision.models.get_weight(weights).get_state_dict(progress=True)
-    except (ValueError, KeyError, AttributeError) as error:
-        raise InputError(
-            f"backbone weights {weights!r}: neither a .pth or .safetensors file nor a torchvision weights "
-            'name such as "ResNet50_Weights.IMAGENET1K_V1"'
-        ) from error
-    except (URLError, OSError) as error:
-        url = torchvision.models.get_weight(weights).url
-        raise InputError(
-            f"backbone weights {weights!r} could not be downloaded ({error}). On a machine with internet "
-            f"access fetch {url}, and put it into {torch.hub.get_dir()}/checkpoints/ or give its path as "
-            "model.network.backbone.weights (None trains from scratch)"
-        ) from error

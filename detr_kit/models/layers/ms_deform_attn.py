@@ -41,7 +41,7 @@ class MSDeformAttn(nn.Module):
         num_heads: heads; they share the channels.
         num_levels: feature levels.
         num_points: sampling points a head and level, or the number for each level.
-        method: "bilinear", or "discrete" to read whole pixels, which no gradient moves (RT-DETRv2, section 3).
+        method: "bilinear", or "discrete" to read whole pixels, which no gradient moves (RT-DETRv2).
         projections: project the values and the result; D-FINE does neither.
 
     Attributes:
@@ -130,7 +130,7 @@ class MSDeformAttn(nn.Module):
         return self.output_proj(output)
 
     def values_of(self, value: Tensor, spatial_shapes: Shapes, padding_mask: Tensor | None = None) -> Values:
-        """The values of `forward`, projected, zero on padding, and with levels repeated as the op needs them."""
+        """The values of `forward`: projected, zero on padding, with levels repeated as the op needs them."""
         value = self.value_proj(value)
         if padding_mask is not None:
             value = value.masked_fill(padding_mask[..., None], 0)
@@ -159,22 +159,19 @@ class MSDeformAttn(nn.Module):
     def _samples(self, query: Tensor, reference_points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """References (B, Q, maps, ·), offsets and logits as the op takes them."""
         shape = (*query.shape[:2], self.num_heads, len(self.levels), self.num_points)
-        offsets, logits = (
-            self.sampling_offsets(query).view(*shape, 2),
-            self.attention_weights(query).view(shape),
-        )
+        offsets = self.sampling_offsets(query).view(*shape, 2)
+        logits = self.attention_weights(query).view(shape)
         if len(self.levels) > self.num_levels:
             if reference_points.shape[-1] == 4:
                 # The op divides a box by its own number of points, the level's own is meant.
-                offsets = offsets * (self.num_points_scale * self.num_points).view(shape[-2:])[..., None].to(
-                    offsets
-                )
+                share = (self.num_points_scale * self.num_points).view(*shape[-2:], 1)
+                offsets = offsets * share.to(offsets.dtype)
             reference_points = torch.stack([reference_points[:, :, level] for level in self.levels], dim=2)
         return reference_points, offsets, logits
 
 
 def _whole_pixels(locations: Tensor, shapes: Shapes) -> Tensor:
-    """The centres of the pixels that RT-DETRv2 rounds to: ⌊x · W + 0.5⌋, which is no pixel beyond the last."""
+    """The centres of the pixels that RT-DETRv2 rounds to: ⌊x · W + 0.5⌋, and none beyond the last."""
     levels = []
     for level, (height, width) in enumerate(shapes):
         size = locations.new_tensor([width, height])
