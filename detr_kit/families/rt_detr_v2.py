@@ -39,7 +39,7 @@ _SIZE = 640  # of the images that the original keeps anchors for
 
 
 class OfficialNames(rt_detr.OfficialNames):
-    """Keys of rtdetrv2_pytorch and of what grew from it: anchors of square images of 640 lie beside weights."""
+    """Keys of rtdetrv2_pytorch and of what grew from it; anchors for square images lie beside weights."""
 
     constants = ("decoder.anchors", "decoder.valid_mask")
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from ..registry import MODELS
-from ..structures import DetectorOutput, Target
+from ..structures import DenoisingOutput, DetectorOutput, Target
 from .deformable_transformer import valid_ratios_of
 from .layers.convolution import ConvNorm
 from .layers.feed_forward import MLP
@@ -18,8 +19,33 @@ from .layers.precision import at_least_float32, inverse_sigmoid
 from .layers.resize_mask import resize_mask
 from .necks.hybrid_encoder import HybridEncoder
 from .queries.contrastive_denoising import ContrastiveDenoising
+from .queries.denoising import DenoisingQueries
 from .queries.query_selection import QuerySelection
 from .rt_detr_decoder import RTDETRDecoder
+
+
+class Decoded(NamedTuple):
+    """What the decoder's layers say; see DetectorOutput for `initial` and `extras`."""
+
+    layers: list[tuple[Tensor, Tensor]]
+    initial: tuple[Tensor, Tensor] | None = None
+    extras: dict[str, Tensor] | None = None
+
+    def split(self, noisy: DenoisingQueries) -> tuple[DenoisingOutput, Decoded]:
+        """What became of the denoising queries, which stand first, and of the others."""
+        denoised, layers = noisy.split(self.layers)
+        if self.initial is None or self.extras is None:
+            return denoised, Decoded(layers)
+        count = noisy.labels.shape[1]
+        parts = {
+            name: (t, t) if t.shape[2] == 1 else (t[:, :, :count], t[:, :, count:])
+            for name, t in self.extras.items()
+        }
+        (logits, boxes), first, rest = self.initial, {}, {}
+        for name, (noisy_part, other_part) in parts.items():
+            first[name], rest[name] = noisy_part, other_part
+        denoised = denoised._replace(initial=(logits[:, :count], boxes[:, :count]), extras=first)
+        return denoised, Decoded(layers, (logits[:, count:], boxes[:, count:]), rest)
 
 
 @MODELS.register_module()
@@ -114,7 +140,7 @@ class RTDETR(nn.Module):
             reference = torch.cat((inverse_sigmoid(noisy.boxes).sigmoid(), reference), dim=1)
             attention_mask = noisy.attention_mask
 
-        layers = self._decode(
+        decoded = self._decode(
             content,
             reference,
             memory,
@@ -125,9 +151,17 @@ class RTDETR(nn.Module):
         )
         denoised = None
         if noisy is not None:
-            denoised, layers = noisy.split(layers)
-        encoder = (selected.logits, selected.boxes)
-        return DetectorOutput(*layers[-1], layers[:-1], encoder, self.classification, True, denoised)
+            denoised, decoded = decoded.split(noisy)
+        return DetectorOutput(
+            *decoded.layers[-1],
+            auxiliary=decoded.layers[:-1],
+            encoder=(selected.logits, selected.boxes),
+            classification=self.classification,
+            encoder_knows_classes=True,
+            denoising=denoised,
+            extras=decoded.extras,
+            initial=decoded.initial,
+        )
 
     def _decode(
         self,
@@ -136,8 +170,8 @@ class RTDETR(nn.Module):
         memory: Tensor,
         shapes: Sequence[tuple[int, int]],
         **context: Tensor | None,
-    ) -> list[tuple[Tensor, Tensor]]:
-        """(logits, boxes) of each layer.
+    ) -> Decoded:
+        """Run the decoder with the heads.
 
         A layer's loss also teaches the box of the layer before, and none before that (look forward twice).
         """
@@ -153,4 +187,4 @@ class RTDETR(nn.Module):
             return before.detach()
 
         self.decoder(content, reference, memory, shapes, refine=refine, **context)
-        return layers
+        return Decoded(layers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -10,10 +11,10 @@ from ..registry import MODELS
 from .layers import checkpointing as checkpointed
 from .layers.attention import MultiheadAttention
 from .layers.feed_forward import MLP, FeedForward
-from .layers.ms_deform_attn import MSDeformAttn, Shapes
+from .layers.ms_deform_attn import MSDeformAttn, Shapes, Values
 
 # float16's largest number: what is beyond would be infinite in mixed precision.
-LARGEST = 65504.0
+_LARGEST = 65504.0
 
 
 class RTDETRDecoderLayer(nn.Module):
@@ -26,17 +27,25 @@ class RTDETRDecoderLayer(nn.Module):
         self.self_attn = MultiheadAttention(embed_dims, num_heads, dropout)
         self.norm_self_attn = nn.LayerNorm(embed_dims)
         self.cross_attn = cross_attn
-        self.norm_cross_attn = nn.LayerNorm(embed_dims)
         self.ffn = FeedForward(embed_dims, ffn_dims, dropout)
         self.norm_ffn = nn.LayerNorm(embed_dims)
         self.dropout = nn.Dropout(dropout)
+        self._build_join(embed_dims)
+
+    def _build_join(self, embed_dims: int) -> None:
+        """What `_join` needs."""
+        self.norm_cross_attn = nn.LayerNorm(embed_dims)
+
+    def _join(self, x: Tensor, attended: Tensor) -> Tensor:
+        """A query and what it saw in the memory, both (B, Q, C) -> (B, Q, C)."""
+        return self.norm_cross_attn(x + attended)
 
     def forward(
         self,
         x: Tensor,
         query_position: Tensor,
         reference_points: Tensor,
-        memory: Tensor,
+        memory: Tensor | Values,
         shapes: Shapes,
         memory_mask: Tensor | None,
         attention_mask: Tensor | None,
@@ -45,8 +54,8 @@ class RTDETRDecoderLayer(nn.Module):
         attended = self.self_attn(query, query, x, attention_mask=attention_mask)
         x = self.norm_self_attn(x + self.dropout(attended))
         attended = self.cross_attn(x + query_position, reference_points, memory, shapes, memory_mask)
-        x = self.norm_cross_attn(x + self.dropout(attended))
-        return self.norm_ffn((x + self.dropout(self.ffn(x))).clamp(-LARGEST, LARGEST))
+        x = self._join(x, self.dropout(attended))
+        return self.norm_ffn((x + self.dropout(self.ffn(x))).clamp(-_LARGEST, _LARGEST))
 
 
 @MODELS.register_module()
@@ -66,6 +75,9 @@ class RTDETRDecoder(nn.Module):
         ValueError: more layers in evaluation than there are.
     """
 
+    layer: ClassVar[type[RTDETRDecoderLayer]] = RTDETRDecoderLayer
+    projections: ClassVar[bool] = True
+
     def __init__(
         self,
         *,
@@ -82,19 +94,22 @@ class RTDETRDecoder(nn.Module):
     ) -> None:
         super().__init__()
         if num_eval_layers is not None and not 1 <= num_eval_layers <= num_layers:
-            raise ValueError(f"RTDETRDecoder: num_eval_layers={num_eval_layers} of num_layers={num_layers}")
+            raise ValueError(
+                f"{type(self).__name__}: num_eval_layers={num_eval_layers} of num_layers={num_layers}"
+            )
         self.embed_dims, self.num_levels, self.checkpointing = embed_dims, num_levels, checkpointing
         self.num_eval_layers = num_eval_layers or num_layers
         self.query_position = MLP(4, 2 * embed_dims, embed_dims, num_layers=2)
         for linear in self.query_position.layers:
-            nn.init.xavier_uniform_(linear.weight)
+            nn.init.xavier_uniform_(linear.weight)  # type: ignore[arg-type]
+        attention = (embed_dims, num_heads, num_levels, num_points)
         self.layers = nn.ModuleList(
-            RTDETRDecoderLayer(
+            self.layer(
                 embed_dims,
                 num_heads,
                 ffn_dims,
                 dropout,
-                MSDeformAttn(embed_dims, num_heads, num_levels, num_points, method=method),
+                MSDeformAttn(*attention, method=method, projections=self.projections),
             )
             for _ in range(num_layers)
         )
@@ -120,13 +135,22 @@ class RTDETRDecoder(nn.Module):
             attention_mask: (Q, Q) bool, True where a query must not see another, or None.
             refine: (layer index, layer output) -> the reference of the next layer.
         """
+        values = self._values(memory, shapes, memory_mask)
         layers = self.layers if self.training else self.layers[: self.num_eval_layers]
         for index, layer in enumerate(layers):
-            position = self.query_position(reference.to(content.dtype))
+            position = self._position(reference.to(content.dtype))
             points = reference_points(reference, valid_ratios, self.num_levels)
-            inputs = (content, position, points, memory, shapes, memory_mask, attention_mask)
+            inputs = (content, position, points, values, shapes, memory_mask, attention_mask)
             content = checkpointed.run(self.checkpointing, layer, *inputs)
             reference = refine(index, content)
+
+    def _position(self, reference: Tensor) -> Tensor:
+        """reference (B, Q, 4) -> (B, Q, C)."""
+        return self.query_position(reference)
+
+    def _values(self, memory: Tensor, shapes: Shapes, memory_mask: Tensor | None) -> Tensor | Values:
+        """What every layer's cross-attention is given: here the memory, which each projects itself."""
+        return memory
 
 
 def reference_points(reference: Tensor, valid_ratios: Tensor | None, num_levels: int) -> Tensor:
