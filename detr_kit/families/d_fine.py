@@ -50,7 +50,7 @@ _STAGES = "model.backbone.model.encoder.stages"
 HUGGINGFACE = rules(
     f"""
 backbone.stem.{{name}}.conv.weight                  model.backbone.model.embedder.{{name}}.convolution.weight
-backbone.stem.{{name}}.bn.{{rest}}                  model.backbone.model.embedder.{{name}}.normalization.{{rest}}
+backbone.stem.{{name}}.bn.{{rest}}  model.backbone.model.embedder.{{name}}.normalization.{{rest}}
 backbone.stem.{{name}}.lab.{{rest}}                 model.backbone.model.embedder.{{name}}.lab.{{rest}}
 backbone.stages.{{i}}.downsample.conv.weight        {_STAGES}.{{i}}.downsample.convolution.weight
 backbone.stages.{{i}}.downsample.bn.{{rest}}        {_STAGES}.{{i}}.downsample.normalization.{{rest}}

@@ -98,7 +98,7 @@ class DFINE(RTDETR):
         shapes: Sequence[tuple[int, int]],
         **context: Tensor | None,
     ) -> Decoded:
-        """See RTDETR. Extras: edges (N, B, Q, 4 · (num_bins + 1)); first_boxes, distances, scale as in there."""
+        """See RTDETR. Extras: edges (N, B, Q, 4 · (num_bins + 1)) logits, first_boxes, distances, scale."""
         distances = bin_distances(self.num_bins, self.up, self.scale)
         layers: list[tuple[Tensor, Tensor]] = []
         initial: list[tuple[Tensor, Tensor]] = []

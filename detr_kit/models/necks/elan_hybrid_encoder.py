@@ -12,7 +12,7 @@ from .hybrid_encoder import HybridEncoder
 
 
 class RepNCSPELAN4(nn.Module):
-    """Half of the input goes through two CSP layers, one after the other; all parts are joined (YOLOv9's GELAN).
+    """Half of the input goes through two CSP layers in a row, and all parts are joined (YOLOv9's GELAN).
 
         conv1 ─┬─ first half ───────────────────────────┐
                └─ second half ─┬────────────────────────┤
