@@ -16,8 +16,8 @@ model = dict(
             out_channels=256,
             num_heads=8,
             ffn_dims=1024,
-            depth=1.0,
-            expansion=1.0,
+            fusion_channels=256,
+            fusion_blocks=3,
         ),
         decoder=dict(
             type="RTDETRDecoder",

@@ -122,7 +122,7 @@ class ImageBatch:
     """Images padded to one size.
 
     Attributes:
-        images: (B, 3, H, W) RGB; uint8 as loaded, float32 and ImageNet-normalised for the network.
+        images: (B, 3, H, W) RGB; uint8 as loaded, float32 and on its pixel scale for the network.
         padding_mask: (B, H, W) bool, True on padding.
         targets: one Target an image.
         skipped: messages about images that could not be read and were replaced by others.

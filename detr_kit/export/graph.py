@@ -51,7 +51,7 @@ class DetectionGraph(nn.Module):
         """Detect objects.
 
         Args:
-            images: (B, 3, H, W) float32, RGB, ImageNet-normalised.
+            images: (B, 3, H, W) float32, RGB, on the network's pixel scale.
             padding_mask: (B, H, W) bool, True on padding.
 
         Returns:

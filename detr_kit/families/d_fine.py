@@ -136,8 +136,8 @@ class DFINE(rt_detr.RTDETR):
         neck |= dict(
             type="ElanHybridEncoder",
             in_channels=[stage.out_channels for stage in VARIANTS[variant or "B0"].stages[-num_levels:]],
-            depth=count(state, "neck.top_down.0.csp1.blocks.") / 3,
-            expansion=2 * len(state["neck.top_down.0.conv2.conv.weight"]) / neck["out_channels"],
+            fusion_channels=len(state["neck.top_down.0.conv2.conv.weight"]),
+            fusion_blocks=count(state, "neck.top_down.0.csp1.blocks."),
         )
         is_counting = "backbone.stem.stem1.bn.num_batches_tracked" in state
         denoising = rt_detr.denoising_config(state)
@@ -177,7 +177,8 @@ class DFINE(rt_detr.RTDETR):
             "freeze_backbone_batch_norms": network["backbone"]["norm"] == "frozen",
             **rt_detr.common_config(architecture, categories),
             "decoder_n_points": network["decoder"]["num_points"],
-            "depth_mult": network["neck"]["depth"],
+            "hidden_expansion": 2 * network["neck"]["fusion_channels"] / network["neck"]["out_channels"],
+            "depth_mult": network["neck"]["fusion_blocks"] / 3,
             "max_num_bins": network["num_bins"],
             "reg_scale": network["scale"],
             "up": network["up"],

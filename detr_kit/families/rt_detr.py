@@ -134,11 +134,14 @@ class RTDETR(Family):
         backbone, channels = resnet_config(depth or 50, (8, 16, 32))
         backbone |= dict(style="d", **resnet_norm(state))
         neck = neck_config(state)
-        expansion = len(state["neck.top_down.0.conv1.conv.weight"]) / neck["out_channels"]
-        neck |= dict(type="HybridEncoder", in_channels=channels, expansion=expansion)
-        neck["depth"] = count(state, "neck.top_down.0.blocks.") / 3
+        neck |= dict(
+            type="HybridEncoder",
+            in_channels=channels,
+            fusion_channels=len(state["neck.top_down.0.conv1.conv.weight"]),
+            fusion_blocks=count(state, "neck.top_down.0.blocks."),
+        )
         decoder = decoder_config(state)
-        narrow = depth == 50 and expansion == 0.5
+        narrow = depth == 50 and neck["fusion_channels"] < neck["out_channels"]
         if narrow:
             decoder["num_eval_layers"] = min(3, decoder["num_layers"])
         network = dict(
@@ -215,7 +218,7 @@ def common_config(architecture: Architecture, categories: Categories) -> dict[st
         "encoder_ffn_dim": neck["ffn_dims"],
         "encoder_attention_heads": neck["num_heads"],
         "encode_proj_layers": [num_levels - 1],
-        "hidden_expansion": neck["expansion"],
+        "hidden_expansion": neck["fusion_channels"] / neck["out_channels"],
         "decoder_in_channels": [neck["out_channels"]] * num_levels,
         "decoder_layers": decoder["num_layers"],
         "decoder_ffn_dim": decoder["ffn_dims"],

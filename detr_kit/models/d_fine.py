@@ -47,7 +47,7 @@ class DFINE(RTDETR):
                             by the mean of their distributions
 
     Args:
-        backbone, neck, decoder, num_classes, num_queries, denoising: see RTDETR.
+        backbone, neck, decoder, num_classes, num_queries, denoising, pixel_scale: see RTDETR.
         num_bins: N: an edge is a softmax over N + 1 distances.
         up, scale: a and c of the distances, see `bin_distances`; kept with the weights.
     """
@@ -61,6 +61,7 @@ class DFINE(RTDETR):
         num_classes: int = 80,
         num_queries: int = 300,
         denoising: ContrastiveDenoising | None = None,
+        pixel_scale: str = "unit",
         num_bins: int = 32,
         up: float = 0.5,
         scale: float = 4.0,
@@ -73,6 +74,7 @@ class DFINE(RTDETR):
             num_classes=num_classes,
             num_queries=num_queries,
             denoising=denoising,
+            pixel_scale=pixel_scale,
         )
         self.up = nn.Parameter(torch.tensor([up]), requires_grad=False)
         self.scale = nn.Parameter(torch.tensor([scale]), requires_grad=False)

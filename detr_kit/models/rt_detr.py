@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ..pixel_scale import pixel_scale as named_pixel_scale
 from ..registry import MODELS
 from ..structures import DenoisingOutput, DetectorOutput, Target
 from .deformable_transformer import valid_ratios_of
@@ -59,6 +60,8 @@ class RTDETR(nn.Module):
         num_classes: classes; there is no "no object" class.
         num_queries: objects that can be found in an image.
         denoising: makes queries from noisy objects in training; None for none.
+        pixel_scale: what it reads, see `detr_kit.pixel_scale`: "unit" as published; "imagenet" for a backbone
+            that learned with it.
 
     Attributes:
         classification: "focal", a sigmoid a class; criterion and postprocessor have to know.
@@ -78,8 +81,10 @@ class RTDETR(nn.Module):
         num_classes: int = 80,
         num_queries: int = 300,
         denoising: ContrastiveDenoising | None = None,
+        pixel_scale: str = "unit",
     ) -> None:
         super().__init__()
+        self.pixel_scale = named_pixel_scale(pixel_scale)
         if neck.num_levels != decoder.num_levels:
             raise ValueError(
                 f"{type(self).__name__}: the neck gives {neck.num_levels} levels, the decoder takes "
@@ -117,7 +122,7 @@ class RTDETR(nn.Module):
         """Detect objects.
 
         Args:
-            images: (B, 3, H, W) float, RGB in [0, 1], zero on padding.
+            images: (B, 3, H, W) float, RGB on the network's pixel scale, zero on padding.
             padding_mask: (B, H, W) bool, True on padding; None where there is none.
             targets: the objects to make denoising queries from, in training.
         """

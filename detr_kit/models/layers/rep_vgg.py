@@ -46,15 +46,12 @@ class CSPRepLayer(nn.Module):
 
     Args:
         in_channels, out_channels: of the layer.
+        hidden: channels of the branches; where they are not out_channels another convolution widens the sum.
         num_blocks: RepVGG blocks one after the other.
-        expansion: width of the branches in parts of out_channels; below 1 another convolution widens the sum.
     """
 
-    def __init__(
-        self, in_channels: int, out_channels: int, num_blocks: int = 3, expansion: float = 1.0
-    ) -> None:
+    def __init__(self, in_channels: int, out_channels: int, hidden: int, num_blocks: int) -> None:
         super().__init__()
-        hidden = int(out_channels * expansion)
         self.conv1 = ConvNorm(in_channels, hidden, activation=nn.SiLU)
         self.conv2 = ConvNorm(in_channels, hidden, activation=nn.SiLU)
         self.blocks = nn.Sequential(*(RepVGGBlock(hidden) for _ in range(num_blocks)))

@@ -28,9 +28,9 @@ class RepNCSPELAN4(nn.Module):
     def __init__(self, channels: int, hidden: int, num_blocks: int) -> None:
         super().__init__()
         self.conv1 = ConvNorm(2 * channels, 2 * channels, activation=nn.SiLU)
-        self.csp1 = CSPRepLayer(channels, hidden, num_blocks)
+        self.csp1 = CSPRepLayer(channels, hidden, hidden, num_blocks)
         self.conv2 = ConvNorm(hidden, hidden, 3, activation=nn.SiLU)
-        self.csp2 = CSPRepLayer(hidden, hidden, num_blocks)
+        self.csp2 = CSPRepLayer(hidden, hidden, hidden, num_blocks)
         self.conv3 = ConvNorm(hidden, hidden, 3, activation=nn.SiLU)
         self.conv4 = ConvNorm(2 * channels + 2 * hidden, channels, activation=nn.SiLU)
 
@@ -66,5 +66,4 @@ class ElanHybridEncoder(HybridEncoder):
         return SCDown(self.out_channels)
 
     def _fusion(self) -> nn.Module:
-        hidden = round(self.expansion * self.out_channels // 2)
-        return RepNCSPELAN4(self.out_channels, hidden, self.num_blocks)
+        return RepNCSPELAN4(self.out_channels, self.fusion_channels, self.fusion_blocks)

@@ -29,8 +29,7 @@ class HybridEncoder(nn.Module):
         in_channels: of the backbone's maps, finest first.
         out_channels: of every level.
         num_heads, ffn_dims, num_layers, dropout: of the attention within the coarsest map (AIFI).
-        depth: RepVGG blocks where maps are fused, in parts of three.
-        expansion: width of those blocks, in parts of out_channels.
+        fusion_channels, fusion_blocks: RepVGG blocks where two maps are fused, and their width.
     """
 
     def __init__(
@@ -42,12 +41,12 @@ class HybridEncoder(nn.Module):
         ffn_dims: int = 1024,
         num_layers: int = 1,
         dropout: float = 0.0,
-        depth: float = 1.0,
-        expansion: float = 1.0,
+        fusion_channels: int = 256,
+        fusion_blocks: int = 3,
     ) -> None:
         super().__init__()
         self.in_channels, self.out_channels = list(in_channels), out_channels
-        self.num_blocks, self.expansion = round(3 * depth), expansion
+        self.fusion_channels, self.fusion_blocks = fusion_channels, fusion_blocks
         self.projections = nn.ModuleList(ConvNorm(c, out_channels) for c in in_channels)
         self.position_encoding = GridSineEncoding(out_channels // 2)
         self.encoder_layers = nn.ModuleList(
@@ -66,7 +65,7 @@ class HybridEncoder(nn.Module):
         return ConvNorm(self.out_channels, self.out_channels, 3, 2, activation=nn.SiLU)
 
     def _fusion(self) -> nn.Module:
-        return CSPRepLayer(2 * self.out_channels, self.out_channels, self.num_blocks, self.expansion)
+        return CSPRepLayer(2 * self.out_channels, self.out_channels, self.fusion_channels, self.fusion_blocks)
 
     @property
     def num_levels(self) -> int:
