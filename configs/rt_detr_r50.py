@@ -1,5 +1,5 @@
 # RT-DETR, ResNet-50-D: COCO val2017 AP 53.1 (Zhao et al. 2024, table 2).
-_base_ = ["_base_/coco_square.py", "_base_/runtime.py", "_base_/rt_detr_schedule.py"]
+_base_ = "_base_/rt_detr_schedule.py"
 
 model = dict(
     type="TrainableDetector",
@@ -16,6 +16,7 @@ model = dict(
             out_channels=256,
             num_heads=8,
             ffn_dims=1024,
+            num_layers=1,
             fusion_channels=256,
             fusion_blocks=3,
         ),

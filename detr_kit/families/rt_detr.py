@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -119,7 +119,7 @@ class RTDETR(Family):
     """See Family."""
 
     name = "rt_detr"
-    network = Network
+    network: ClassVar[type[nn.Module]] = Network
     config = "rt_detr_r50"
     key_names = (
         OwnNames(("proposals.class_head.", "decoder.query_position.")),
@@ -173,8 +173,9 @@ class RTDETR(Family):
     def explained_modules(self, network: nn.Module) -> tuple[list[nn.Module], nn.Module]:
         """See Family."""
         decoder: Any = network.decoder
+        neck: Any = network.neck
         layers = decoder.layers[: decoder.num_eval_layers]
-        return [layer.cross_attn for layer in layers], network.neck.position_encoding  # type: ignore[union-attr]
+        return [layer.cross_attn for layer in layers], neck.position_encoding
 
     def transformers_config(
         self, architecture: Architecture, categories: Categories, dilation: bool

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -51,6 +52,12 @@ class DFINE(RTDETR):
         num_bins: N: an edge is a softmax over N + 1 distances.
         up, scale: a and c of the distances, see `bin_distances`; kept with the weights.
     """
+
+    criterion: ClassVar[dict[str, Any]] = {
+        **RTDETR.criterion,
+        "union": True,
+        "further": [{"type": "FineGrainedLoss"}],
+    }
 
     def __init__(
         self,

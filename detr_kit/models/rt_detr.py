@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -65,12 +65,17 @@ class RTDETR(nn.Module):
 
     Attributes:
         classification: "focal", a sigmoid a class; criterion and postprocessor have to know.
+        criterion: what its loss has of its own, see `criterion_for`.
 
     Raises:
         ValueError: as many levels in the neck as not in the decoder.
     """
 
     classification = "focal"
+    criterion: ClassVar[dict[str, Any]] = {
+        "classification": {"type": "VarifocalLoss"},
+        "weight_class": 1.0,
+    }
 
     def __init__(
         self,

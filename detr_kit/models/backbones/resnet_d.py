@@ -15,7 +15,7 @@ def make_resnet_d(network: ResNet) -> None:
     As RT-DETR has it: every stage projects its first shortcut, the first stage of basic blocks too.
     """
     norm = type(network.bn1)
-    network.conv1 = nn.Sequential(  # type: ignore[assignment]
+    network.conv1 = nn.Sequential(
         *_convolution(3, 32, 3, 2, norm), nn.ReLU(inplace=True),
         *_convolution(32, 32, 3, 1, norm), nn.ReLU(inplace=True),
         nn.Conv2d(32, 64, 3, padding=1, bias=False),

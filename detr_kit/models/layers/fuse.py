@@ -5,13 +5,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 from torchvision.ops import FrozenBatchNorm2d
 
-BatchNorm = nn.BatchNorm2d | FrozenBatchNorm2d
+BatchNorm: TypeAlias = nn.BatchNorm2d | FrozenBatchNorm2d
 
 
 @runtime_checkable

@@ -46,7 +46,11 @@ class MSDeformAttn(nn.Module):
 
     Attributes:
         levels: of each map that the op sees, the level that it is.
+        num_points_scale: 1 over the points of its level for each point, where numbers were given by level: what
+            weights of other shapes do not tell. RT-DETRv2 and D-FINE store it so.
     """
+
+    num_points_scale: Tensor
 
     def __init__(
         self,
@@ -77,7 +81,6 @@ class MSDeformAttn(nn.Module):
         self.value_proj = nn.Linear(embed_dims, embed_dims) if projections else nn.Identity()
         self.output_proj = nn.Linear(embed_dims, embed_dims) if projections else nn.Identity()
         if not isinstance(num_points, int):
-            # What weights of other shapes do not tell: one share a point, as RT-DETRv2 and D-FINE store it.
             share = torch.tensor([1 / n for n in each for _ in range(n)])
             self.register_buffer("num_points_scale", share)
         self._points_of_levels = each
