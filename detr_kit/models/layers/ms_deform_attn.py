@@ -46,8 +46,8 @@ class MSDeformAttn(nn.Module):
 
     Attributes:
         levels: of each map that the op sees, the level that it is.
-        num_points_scale: 1 over the points of its level for each point, where numbers were given by level: what
-            weights of other shapes do not tell. RT-DETRv2 and D-FINE store it so.
+        num_points_scale: 1 over the points of its level for each point, where numbers were given by level:
+            what weights of other shapes do not tell. RT-DETRv2 and D-FINE store it so.
     """
 
     num_points_scale: Tensor

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...registry import MODELS
-from ..detr_transformer import DetrEncoderLayer
 from ..layers.convolution import ConvNorm
+from ..layers.encoder_layer import EncoderLayer
 from ..layers.position_encoding import GridSineEncoding
 from ..layers.rep_vgg import CSPRepLayer
 
@@ -50,7 +50,7 @@ class HybridEncoder(nn.Module):
         self.projections = nn.ModuleList(ConvNorm(c, out_channels) for c in in_channels)
         self.position_encoding = GridSineEncoding(out_channels // 2)
         self.encoder_layers = nn.ModuleList(
-            DetrEncoderLayer(out_channels, num_heads, ffn_dims, dropout, F.gelu) for _ in range(num_layers)
+            EncoderLayer(out_channels, num_heads, ffn_dims, dropout, F.gelu) for _ in range(num_layers)
         )
         steps = range(len(in_channels) - 1)
         self.laterals = nn.ModuleList(self._lateral() for _ in steps)
