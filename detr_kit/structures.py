@@ -30,13 +30,14 @@ class DenoisingOutput(NamedTuple):
         layers: (logits (B, D, C), boxes (B, D, 4)) of each decoder layer, first layer first.
         matches: which query was made from which object; queries without one were made to find nothing.
         num_groups: how often each object was asked for.
-        extras: as `DetectorOutput.extras`, of these queries.
+        extras, initial: as in `DetectorOutput`, of these queries.
     """
 
     layers: list[tuple[Tensor, Tensor]]
     matches: Matches
     num_groups: int = 1
     extras: dict[str, Tensor] | None = None
+    initial: tuple[Tensor, Tensor] | None = None
 
 
 class DetectorOutput(NamedTuple):
@@ -52,7 +53,9 @@ class DetectorOutput(NamedTuple):
         encoder_knows_classes: the encoder's logits tell classes; those of Deformable DETR only objects.
         denoising: in training, of the queries that were made from the targets; None where there are none.
         extras: what else the network says of each query in each decoder layer, last layer last, for losses of
-            its own: name -> (layers, B, num_queries, …).
+            its own: name -> (layers, B, num_queries, …), each of the three 1 where it makes no difference.
+        initial: (logits, boxes) that the boxes of all decoder layers start from, where they do not start from
+            one another; None elsewhere.
     """
 
     logits: Tensor
@@ -63,6 +66,7 @@ class DetectorOutput(NamedTuple):
     encoder_knows_classes: bool = False
     denoising: DenoisingOutput | None = None
     extras: dict[str, Tensor] | None = None
+    initial: tuple[Tensor, Tensor] | None = None
 
     def probabilities(self) -> Tensor:
         """(B, num_queries, num_classes) of the last layer, without "no object"."""
@@ -118,7 +122,7 @@ class ImageBatch:
     """Images padded to one size.
 
     Attributes:
-        images: (B, 3, H, W) RGB; uint8 as loaded, float32 and ImageNet-normalised for the network.
+        images: (B, 3, H, W) RGB; uint8 as loaded, float32 and on its pixel scale for the network.
         padding_mask: (B, H, W) bool, True on padding.
         targets: one Target an image.
         skipped: messages about images that could not be read and were replaced by others.

@@ -2,7 +2,7 @@
 
 from .batch_sampler import AspectRatioBatchSampler
 from .coco import CocoDataset, Sample
-from .collate import pad_collate
+from .collate import multi_scale_collate, pad_collate
 from .image_io import decode_image, read_image
 from .sampler import Draw, EpochSampler
 from .shapes import write_shapes
@@ -18,6 +18,7 @@ __all__ = [
     "ResizeShortestSide",
     "Sample",
     "decode_image",
+    "multi_scale_collate",
     "pad_collate",
     "read_image",
     "write_shapes",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from ..structures import Target
 from .annotation_table import MAX_LEFT_OUT
 from .category_matching import match_categories
 from .coco_annotations import categories_of, read_coco_annotations
+from .epoch import at_epoch
 from .file_names import match_names
 from .image_cache import ImageCache
 from .image_io import read_image
@@ -39,11 +40,13 @@ class Sample:
         image: (3, H, W) uint8 RGB.
         target: its objects.
         skipped: what was wrong with the images in whose place this one stands; see `CocoDataset.unreadable`.
+        draw: that it was read for, in training.
     """
 
     image: Tensor
     target: Target
     skipped: tuple[str, ...] = ()
+    draw: Draw | None = None
 
 
 @DATASETS.register_module()
@@ -162,8 +165,8 @@ class CocoDataset(Dataset):
     def __getitem__(self, index: int | Draw) -> Sample:
         """An image with its objects, transformed; a Draw brings the seed of the transforms."""
         if isinstance(index, Draw):
-            with seeded(index.seed):
-                return self._readable(index.image)
+            with seeded(index.seed), at_epoch(index.epoch):
+                return replace(self._readable(index.image), draw=index)
         return self._readable(index)
 
     def _readable(self, index: int) -> Sample:

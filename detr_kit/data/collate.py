@@ -1,14 +1,17 @@
-"""Images of unequal size become one batch."""
+"""Images become one batch: padded, or for some recipes all of one size that changes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
+import torch.nn.functional as F
 
 from ..registry import FUNCTIONS
 from ..structures import ImageBatch
 from .coco import Sample
+from .seeding import mix_seeds
 
 
 @FUNCTIONS.register_module()
@@ -28,3 +31,33 @@ def pad_collate(samples: Sequence[Sample]) -> ImageBatch:
         mask[i, :h, :w] = False
     skipped = [message for sample in samples for message in sample.skipped]
     return ImageBatch(images, mask, [sample.target for sample in samples], skipped)
+
+
+@FUNCTIONS.register_module()
+def multi_scale_collate(
+    samples: Sequence[Sample], sizes: Sequence[int], until_epoch: int | None = None
+) -> ImageBatch:
+    """`pad_collate`, and in training the whole batch resized to a square (RT-DETR's code: nearest pixels).
+
+    The size follows from the first sample's draw, so that a resumed run goes on with the same ones.
+
+    Args:
+        samples: of the batch.
+        sizes: candidates for the side, pixels; one that is there twice is drawn twice as often.
+        until_epoch: the first epoch, counted from 0, whose batches keep their size; None for none.
+    """
+    batch, draw = pad_collate(samples), samples[0].draw
+    if draw is None or (until_epoch is not None and draw.epoch >= until_epoch):
+        return batch
+    size = sizes[mix_seeds(draw.seed, 1) % len(sizes)]
+    height, width = batch.images.shape[-2:]
+    targets = [
+        replace(t, size=(round(t.size[0] * size / height), round(t.size[1] * size / width)))
+        for t in batch.targets
+    ]
+    return ImageBatch(
+        F.interpolate(batch.images, (size, size)),
+        F.interpolate(batch.padding_mask[None].byte(), (size, size))[0].bool(),
+        targets,
+        batch.skipped,
+    )

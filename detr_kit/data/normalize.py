@@ -6,14 +6,16 @@ from dataclasses import replace
 
 from torch import Tensor
 
+from ..pixel_scale import IMAGENET, PixelScale
 from ..structures import ImageBatch
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
+def normalize_batch(batch: ImageBatch, scale: PixelScale = IMAGENET) -> ImageBatch:
+    """uint8 RGB -> float32, exactly zero on padding, on the batch's own device.
 
-def normalize_batch(batch: ImageBatch) -> ImageBatch:
-    """uint8 RGB -> float32, ImageNet-normalised, exactly zero on padding, on the batch's own device.
+    Args:
+        batch: to normalise.
+        scale: of the network, see `pixel_scale_of`.
 
     Raises:
         ValueError: the images are not uint8.
@@ -21,7 +23,7 @@ def normalize_batch(batch: ImageBatch) -> ImageBatch:
     if batch.images.is_floating_point():
         raise ValueError("normalize_batch takes uint8 images in 0 … 255; these are normalised already")
     images = batch.images.float().div_(255)
-    mean, std = (images.new_tensor(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
+    mean, std = (images.new_tensor(values)[:, None, None] for values in scale)
     images = images.sub_(mean).div_(std).masked_fill_(batch.padding_mask[:, None], 0)
     return replace(batch, images=images)
 

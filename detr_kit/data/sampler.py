@@ -15,10 +15,11 @@ from .seeding import mix_seeds
 
 
 class Draw(NamedTuple):
-    """An image to read: its index in the data set, and the seed of its augmentation."""
+    """An image to read: its index in the data set, the seed of its augmentation, and the epoch from 0 on."""
 
     image: int
     seed: int
+    epoch: int = 0
 
 
 @DATA_SAMPLERS.register_module()
@@ -61,7 +62,7 @@ class EpochSampler(Sampler[Draw]):
         order = self._order(np.random.default_rng(mix_seeds(self.seed, self.epoch)))
         for position in range(self.rank, len(self) * self.world_size, self.world_size):
             index = int(order[position % len(order)])
-            yield Draw(index, mix_seeds(self.seed, self.epoch, position))
+            yield Draw(index, mix_seeds(self.seed, self.epoch, position), self.epoch)
 
     def _order(self, rng: np.random.Generator) -> np.ndarray:
         indices = np.arange(len(self.dataset))

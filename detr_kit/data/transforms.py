@@ -10,6 +10,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
 from ..registry import TRANSFORMS
+from .epoch import current_epoch
 
 # The library's transforms that make sense for boxes, under their own names.
 for _name in (
@@ -23,6 +24,8 @@ for _name in (
     "RandomPhotometricDistort",
     "RandomVerticalFlip",
     "RandomZoomOut",
+    "Resize",
+    "SanitizeBoundingBoxes",
     "ScaleJitter",
 ):
     TRANSFORMS.register_module(module=getattr(v2, _name))
@@ -102,3 +105,22 @@ class RandomChoice(v2.Transform):
 
     def forward(self, *inputs: Any) -> Any:
         return self.pipelines[int(torch.randint(len(self.pipelines), ()))](*inputs)
+
+
+@TRANSFORMS.register_module()
+class UntilEpoch(v2.Transform):
+    """Transforms that end before training does: from an epoch on, images pass as they are.
+
+    Args:
+        epoch: the first one without them, counted from 0.
+        transforms: one after the other.
+    """
+
+    def __init__(self, epoch: int, transforms: Sequence[Any]) -> None:
+        super().__init__()
+        self.epoch, self.transforms = epoch, v2.Compose(list(transforms))
+
+    def forward(self, *inputs: Any) -> Any:
+        if current_epoch() < self.epoch:
+            return self.transforms(*inputs)
+        return inputs if len(inputs) > 1 else inputs[0]

@@ -11,17 +11,26 @@ from mmengine.model import BaseDataPreprocessor, BaseModel, MMDistributedDataPar
 from torch import nn
 
 from ..data.normalize import drop_mask_without_padding, normalize_batch
+from ..pixel_scale import IMAGENET, PixelScale, pixel_scale_of
 from ..registry import MODELS, build
 from ..structures import DetectorOutput, ImageBatch, Prediction
 
 
 @MODELS.register_module()
 class BatchPreprocessor(BaseDataPreprocessor):
-    """Moves a batch to the device and normalises it there: workers hand over bytes, a quarter of the size."""
+    """Moves a batch to the device and normalises it there: workers hand over bytes, a quarter of the size.
+
+    Args:
+        scale: what the network reads.
+    """
+
+    def __init__(self, scale: PixelScale = IMAGENET) -> None:
+        super().__init__()
+        self.scale = scale
 
     def forward(self, data: ImageBatch, training: bool = False) -> dict[str, ImageBatch]:
         """uint8 batch -> {"batch": float32 batch}: the keyword under which TrainableDetector takes it."""
-        return {"batch": normalize_batch(data.to(self.device))}
+        return {"batch": normalize_batch(data.to(self.device), self.scale)}
 
 
 @MODELS.register_module()
@@ -37,8 +46,9 @@ class TrainableDetector(BaseModel):
     def __init__(
         self, network: dict[str, Any], criterion: dict[str, Any], postprocessor: dict[str, Any]
     ) -> None:
-        super().__init__(data_preprocessor=BatchPreprocessor())
-        self.network: nn.Module = build(network, MODELS)
+        built: nn.Module = build(network, MODELS)
+        super().__init__(data_preprocessor=BatchPreprocessor(pixel_scale_of(built)))
+        self.network = built
         # A user's own network may be without; only denoising reads them.
         self._network_takes_targets = "targets" in inspect.signature(self.network.forward).parameters
         self.criterion = build(criterion, MODELS)

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from ..errors import InputError
 from ..models.layers.attention import MultiheadAttention
 from ..models.layers.ms_deform_attn import MSDeformAttn
-from ..ops.reference import sampling_locations_of
 
 
 @dataclass
@@ -26,13 +25,15 @@ class DeformableAttention:
     """The sampling points of one query in each decoder layer; CPU float32.
 
     Attributes:
-        points: (layers, heads, levels, points, 2) normalised (x, y); outside [0, 1] a point reads nothing.
-        weights: (layers, heads, levels, points), summing to 1 over a head of a layer.
+        points: (layers, heads, maps, points, 2) normalised (x, y); outside [0, 1] a point reads nothing.
+        weights: (layers, heads, maps, points), summing to 1 over a head of a layer.
+        levels: the feature level of each map; one with more points than others is several maps.
         references: for each layer the point (2,) or the cxcywh box (4,) it started from, normalised.
     """
 
     points: Tensor
     weights: Tensor
+    levels: tuple[int, ...]
     references: list[Tensor]
 
 
@@ -92,13 +93,13 @@ def deformable_attention(
     points, weights, references = [], [], []
     for module, (x, reference, _, shapes, *_) in zip(modules, calls, strict=True):
         x, reference = x[:1, query : query + 1], reference[:1, query : query + 1].float()
-        shape = (1, 1, module.num_heads, module.num_levels, module.num_points)
-        offsets = module.sampling_offsets(x).view(*shape, 2).float()
-        logits = module.attention_weights(x).view(*shape[:3], -1).float()
-        points.append(sampling_locations_of(shapes, reference, offsets)[0, 0])
-        weights.append(logits.softmax(-1).view(shape)[0, 0])
+        locations, shares = module.points_of(x, reference, shapes)
+        points.append(locations[0, 0])
+        weights.append(shares[0, 0])
         references.append(reference[0, 0, 0].cpu())  # without padding the same on every level
-    return DeformableAttention(torch.stack(points).cpu(), torch.stack(weights).cpu(), references)
+    return DeformableAttention(
+        torch.stack(points).cpu(), torch.stack(weights).cpu(), modules[0].levels, references
+    )
 
 
 def global_attention(

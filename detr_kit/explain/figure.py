@@ -45,10 +45,10 @@ def _draw_points(explanation: Record, attention: DeformableAttention, layer: int
     reference = attention.references[layer]
     figure, axes = _panels(explanation)
     _whole_image(axes[0], explanation, window)
-    names = [f"level {i + 1}" for i in range(points.shape[1])]
+    names = [f"level {i + 1}" for i in range(max(attention.levels) + 1)]
     names[0], names[-1] = f"{names[0]} (finest)", f"{names[-1]} (coarsest)" if len(names) > 1 else names[-1]
     heads = [f"head {i + 1}" for i in range(points.shape[0])]
-    levels_of = torch.arange(points.shape[1])[None, :, None].expand_as(weights)
+    levels_of = torch.tensor(attention.levels)[None, :, None].expand_as(weights)
     heads_of = torch.arange(points.shape[0])[:, None, None].expand_as(weights)
     for axis, title, groups, colours, labels in (
         (axes[1], "by level", levels_of, LEVEL_COLOURS, names),

@@ -15,9 +15,10 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from ..data.image_io import read_image
-from ..data.normalize import IMAGENET_MEAN, IMAGENET_STD, normalize_batch
+from ..data.normalize import normalize_batch
 from ..errors import InputError
 from ..inference import Detector
+from ..pixel_scale import pixel_scale_of
 from ..structures import ImageBatch
 from .graph import DetectionGraph, GraphInputs, input_names
 from .metadata import ExportMetadata
@@ -122,7 +123,7 @@ def network_inputs(
     if options.static_size is not None:
         pixels = v2.functional.resize(pixels, list(options.static_size), antialias=True)
     mask = torch.zeros(1, *pixels.shape[-2:], dtype=torch.bool)
-    images = normalize_batch(ImageBatch(pixels[None], mask)).images
+    images = normalize_batch(ImageBatch(pixels[None], mask), pixel_scale_of(detector.network)).images
     return (images, mask) if options.padding_mask else (images,)
 
 
@@ -130,6 +131,7 @@ def _metadata(detector: Detector, graph: DetectionGraph, options: ExportOptions)
     transforms: list[dict[str, Any]] = (
         detector.config.test_dataloader.dataset.to_dict().get("transforms") or []
     )
+    scale = pixel_scale_of(detector.network)
     return ExportMetadata(
         format=options.format,
         precision=options.precision,
@@ -137,8 +139,8 @@ def _metadata(detector: Detector, graph: DetectionGraph, options: ExportOptions)
         classes=list(detector.categories.names),
         category_ids=list(detector.categories.ids),
         transforms=transforms,
-        mean=list(IMAGENET_MEAN),
-        std=list(IMAGENET_STD),
+        mean=list(scale.mean),
+        std=list(scale.std),
         postprocess=options.postprocess,
         postprocessor=detector.config.model.postprocessor.to_dict(),
         padding_mask=options.padding_mask,

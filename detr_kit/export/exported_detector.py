@@ -14,6 +14,7 @@ from torchvision.transforms import v2
 from ..data.normalize import normalize_batch
 from ..errors import InputError
 from ..inference import Predictor
+from ..pixel_scale import PixelScale
 from ..registry import MODELS, TRANSFORMS, build
 from ..structures import DetectorOutput, ImageBatch, Prediction
 from .metadata import ExportMetadata
@@ -110,7 +111,8 @@ class ExportedDetector(Predictor):
     def inputs(self, pixels: Tensor) -> tuple[Tensor, ...]:
         """(B, 3, H, W) uint8 -> the file's inputs."""
         mask = torch.zeros(pixels.shape[0], *pixels.shape[-2:], dtype=torch.bool)
-        images = normalize_batch(ImageBatch(pixels, mask)).images
+        scale = PixelScale(tuple(self.metadata.mean), tuple(self.metadata.std))
+        images = normalize_batch(ImageBatch(pixels, mask), scale).images
         return (images, mask) if self.metadata.padding_mask else (images,)
 
     def predict_batch(self, pixels: Tensor, original_sizes: Sequence[tuple[int, int]]) -> list[Prediction]:

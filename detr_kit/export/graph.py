@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.export import Dim
 from torchvision.ops import box_convert
 
+from ..models.layers.fuse import fuse
 from ..models.postprocess import Postprocessor
-from .fold_batch_norm import fold_batch_norm
 from .layer_record import record_layers
 from .options import LARGEST_SIDE, SMALLEST_SIDE
 
@@ -21,7 +21,7 @@ DETECTION_OUTPUTS = ("scores", "labels", "boxes")
 
 
 class DetectionGraph(nn.Module):
-    """Images in, detections or raw outputs out, in evaluation mode with batch norm folded.
+    """Images in, detections or raw outputs out, in evaluation mode, fused.
 
     Args:
         network: images, padding_mask -> DetectorOutput; copied.
@@ -39,7 +39,7 @@ class DetectionGraph(nn.Module):
         with_layers: bool = False,
     ) -> None:
         super().__init__()
-        self.network = fold_batch_norm(network).cpu().eval().to(dtype)
+        self.network = fuse(network).cpu().eval().to(dtype)
         self.postprocessor, self.dtype, self.with_layers = postprocessor, dtype, with_layers
 
     @property
@@ -51,7 +51,7 @@ class DetectionGraph(nn.Module):
         """Detect objects.
 
         Args:
-            images: (B, 3, H, W) float32, RGB, ImageNet-normalised.
+            images: (B, 3, H, W) float32, RGB, on the network's pixel scale.
             padding_mask: (B, H, W) bool, True on padding.
 
         Returns:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from ..models.layers.fuse import fuse
 from .exported_detector import ExportedModel
-from .fold_batch_norm import fold_batch_norm
 from .layer_record import record_layers
 
 
@@ -35,7 +35,7 @@ def layer_drifts(network: nn.Module, model: ExportedModel, inputs: tuple[Tensor,
     """
     if model.layers is None:
         return []
-    folded = fold_batch_norm(network).float().cpu().eval()
+    folded = fuse(network).float().cpu().eval()
     with torch.no_grad(), record_layers(folded) as expected:
         folded(*inputs)
     found = model.layers(*inputs)

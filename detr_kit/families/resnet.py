@@ -28,6 +28,11 @@ def resnet_depth(state: Mapping[str, Tensor]) -> int | None:
     return _DEPTHS.get((blocks, "backbone.layer1.0.conv3.weight" in state))
 
 
+def blocks_of(depth: int) -> tuple[tuple[int, ...], bool]:
+    """Blocks of each stage, and whether they are bottlenecks."""
+    return next(blocks for blocks, known in _DEPTHS.items() if known == depth)
+
+
 def resnet_config(depth: int, strides: tuple[int, ...]) -> tuple[dict[str, Any], list[int]]:
     """A ResNet that gives maps of these strides, and their channels."""
     width = 2048 if depth >= 50 else 512

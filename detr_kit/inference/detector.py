@@ -30,6 +30,7 @@ from ..errors import InputError
 from ..explain import Explanation, explain
 from ..families import Architecture
 from ..number_ranges import check_nms
+from ..pixel_scale import pixel_scale_of
 from ..registry import MODELS, TRANSFORMS, build
 from ..sources import Source, load_image
 from ..structures import ImageBatch, Prediction
@@ -156,7 +157,8 @@ class Detector(Predictor):
 
     def _normalise(self, pixels: Tensor) -> Tensor:
         mask = torch.zeros(len(pixels), *pixels.shape[-2:], dtype=torch.bool, device=pixels.device)
-        return normalize_batch(ImageBatch(pixels, mask)).images.to(self.dtype)
+        batch = normalize_batch(ImageBatch(pixels, mask), pixel_scale_of(self.network))
+        return batch.images.to(self.dtype)
 
 
 def _digest(state: Mapping[str, Tensor]) -> str:

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import box_convert
 
@@ -16,8 +15,8 @@ from ..registry import MODELS
 from ..structures import DetectorOutput, Matches, Target
 from .classification import ClassificationLoss, classification_loss
 from .further_loss import FurtherLoss
-from .giou import generalized_iou
-from .groups import Group, Pairs, groups_of
+from .giou import box_iou, generalized_iou
+from .groups import Group, Matched, Pairs, groups_of
 from .matcher import HungarianMatcher
 from .targets import PaddedTargets
 
@@ -33,6 +32,8 @@ class SetCriterion(nn.Module):
             never for another meaning.
         weight_class, weight_bbox, weight_giou: the coefficients of `weighted`.
         further: losses of a family's own, see FurtherLoss.
+        union: the boxes of every layer, and further losses, answer for what any layer, or the encoder, was
+            matched with, and not for its own matches alone (D-FINE, Peng et al. 2025, section 4.2).
         no_object_weight, alpha, gamma: of the loss that `classification` names.
 
     Raises:
@@ -50,6 +51,7 @@ class SetCriterion(nn.Module):
         alpha: float | None = None,
         gamma: float | None = None,
         further: Sequence[FurtherLoss] = (),
+        union: bool = False,
     ) -> None:
         super().__init__()
         of_matcher = getattr(matcher, "classification", None)  # a user's own may not say
@@ -62,7 +64,7 @@ class SetCriterion(nn.Module):
                 "give both the network's, or use criterion_for(network)"
             )
         self.matcher, self.classification_loss = matcher, loss
-        self.further = nn.ModuleList(further)
+        self.further, self.union = nn.ModuleList(further), union
         self.weights = {"loss_ce": weight_class, "loss_bbox": weight_bbox, "loss_giou": weight_giou}
         for one in further:
             self.weights |= one.weights
@@ -83,7 +85,8 @@ class SetCriterion(nn.Module):
 
         Returns:
             Scalars: loss_ce, loss_bbox, loss_giou of the last layer; with _0, _1, … of the earlier ones; with
-            _enc of the two-stage encoder; with _dn and _dn_0, _dn_1, … of denoising queries. Three figures
+            _pre of the boxes that they start from; with _enc of the two-stage encoder; with _dn and _dn_0,
+            _dn_1, …, _dn_pre of denoising queries. Three figures
             tell early whether anything is learned: class_error, per cent of matched queries with another
             class, where there are several; matched_iou, mean IoU of the matched pairs; cardinality_error, how
             many objects an image is found to have too many or too few (what the original code logs).
@@ -103,31 +106,37 @@ class SetCriterion(nn.Module):
             raise InputError(f"{len(targets)} targets for {len(output.logits)} images; give one an image")
         padded = PaddedTargets.of(targets, output.logits.device)
         groups = groups_of(output, padded)
-        searched = [group for group in groups if group.given is None]
-        found = iter(
-            self.matcher([(g.logits, g.boxes) for g in searched], [group.targets for group in searched])
-        )
-        num_boxes = _global_mean_count(sum(padded.counts), output.logits.device)
+        own, joined = self._matches(groups)
+        counts = [sum(padded.counts), *([] if joined is None else [len(joined.image)])]
+        num_boxes, *num_joined = _global_mean_counts(counts, output.logits.device)
         losses: dict[str, Tensor] = {}
-        for group in groups:
-            matches = [next(found) if group.given is None else group.given for _ in group.names]
-            losses |= self._losses_of(group, matches, num_boxes * group.copies)
-        return losses
+        main: Matched | None = None
+        for group, matches in zip(groups, own, strict=True):
+            matched = Matched(group, Pairs.of(matches, group.targets), num_boxes * group.copies)
+            of_layers = {"loss_ce": self.classification_loss(group, matched.pairs, matched.num_boxes)}
+            if joined is not None and group.given is None:
+                pairs = Pairs.of([joined] * len(matches), group.targets)
+                matched = Matched(group, pairs, num_joined[0])
+            main = main or matched
+            of_layers |= _box_losses(matched)
+            for further in self.further:
+                of_layers |= further(matched, main)
+            losses |= {
+                f"{loss}{name}": values[i]
+                for i, name in enumerate(group.names)
+                for loss, values in of_layers.items()
+            }
+        return losses | self._figures(groups[0], own[0][-1])
 
-    def _losses_of(self, group: Group, matches: Sequence[Matches], num_boxes: Tensor) -> dict[str, Tensor]:
-        losses: dict[str, Tensor] = {}
-        pairs = Pairs.of(matches, group.targets)
-        of_layers = {"loss_ce": self.classification_loss(group, pairs, num_boxes)}
-        for further in self.further:
-            of_layers |= further(group, pairs, num_boxes)
-        for i, (name, match) in enumerate(zip(group.names, matches, strict=True)):
-            losses |= {f"{loss}{name}": values[i] for loss, values in of_layers.items()}
-            bbox, giou = self._box_losses(group.boxes[i], group.targets, match, num_boxes)
-            losses[f"loss_bbox{name}"], losses[f"loss_giou{name}"] = bbox, giou
-            if name == "":
-                logits, boxes = group.logits[i].detach(), group.boxes[i].detach()
-                losses |= self._figures(logits, boxes, group.targets, match)
-        return losses
+    def _matches(self, groups: Sequence[Group]) -> tuple[list[list[Matches]], Matches | None]:
+        """Each layer's own matches, for each group; and what they give when they are joined, where wanted."""
+        searched = [group for group in groups if group.given is None]
+        inputs = [(group.logits, group.boxes) for group in searched], [group.targets for group in searched]
+        found = self.matcher(*inputs, union=True) if self.union else self.matcher(*inputs)
+        joined = found.pop() if self.union else None
+        rest = iter(found)
+        own = [[next(rest) if group.given is None else group.given for _ in group.names] for group in groups]
+        return own, joined
 
     def weighted(self, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The losses times their coefficients, without what is only logged; their sum is to be minimised."""
@@ -138,10 +147,9 @@ class SetCriterion(nn.Module):
         }
 
     @torch.no_grad()
-    def _figures(
-        self, logits: Tensor, boxes: Tensor, targets: PaddedTargets, match: Matches
-    ) -> dict[str, Tensor]:
-        """What is logged and not minimised, of one layer."""
+    def _figures(self, group: Group, match: Matches) -> dict[str, Tensor]:
+        """What is logged and not minimised, of the last layer."""
+        logits, boxes, targets = group.logits[-1], group.boxes[-1], group.targets
         counts = torch.tensor(targets.counts, dtype=torch.float32, device=logits.device)
         if self.classification == "softmax":
             found = (logits.argmax(-1) != logits.shape[-1] - 1).sum(1)
@@ -155,23 +163,21 @@ class SetCriterion(nn.Module):
             return figures
         return {"class_error": _class_error(logits, targets, match), **figures}
 
-    @staticmethod
-    def _box_losses(
-        boxes: Tensor, targets: PaddedTargets, match: Matches, num_boxes: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """boxes (B, Q, 4) -> L1 and GIoU loss of the matched pairs, over the number of objects."""
-        predicted = boxes[match.image, match.query]
-        wanted = targets.boxes[match.image, match.target]
-        l1 = F.l1_loss(predicted, wanted, reduction="sum")
-        giou = generalized_iou(
-            box_convert(predicted, "cxcywh", "xyxy"), box_convert(wanted, "cxcywh", "xyxy")
-        )
-        return l1 / num_boxes, (1 - giou).sum() / num_boxes
+
+def _box_losses(matched: Matched) -> dict[str, Tensor]:
+    """L1 and GIoU loss of the matched pairs of each layer, (N,), over the number of objects."""
+    pairs, predicted = matched.pairs, matched.pairs.predicted(matched.group.boxes)
+    l1 = (predicted - pairs.boxes).abs().sum(-1)
+    giou = generalized_iou(
+        box_convert(predicted, "cxcywh", "xyxy"), box_convert(pairs.boxes, "cxcywh", "xyxy")
+    )
+    losses = {"loss_bbox": l1, "loss_giou": 1 - giou}
+    return {name: pairs.sums(values) / matched.num_boxes for name, values in losses.items()}
 
 
-def _global_mean_count(count: int, device: torch.device) -> Tensor:
+def _global_mean_counts(counts: Sequence[int], device: torch.device) -> Tensor:
     """Objects in a batch, averaged over the processes, at least 1 (Carion et al. 2020, appendix A.2)."""
-    total = torch.tensor(float(count), device=device)
+    total = torch.tensor(counts, dtype=torch.float32, device=device)
     if dist.is_available() and dist.is_initialized():
         dist.all_reduce(total)
         total /= dist.get_world_size()
@@ -184,10 +190,7 @@ def _matched_iou(boxes: Tensor, targets: PaddedTargets, match: Matches) -> Tenso
         return boxes.new_zeros(())
     predicted = box_convert(boxes[match.image, match.query], "cxcywh", "xyxy")
     wanted = box_convert(targets.boxes[match.image, match.target], "cxcywh", "xyxy")
-    inner = torch.minimum(predicted[:, 2:], wanted[:, 2:]) - torch.maximum(predicted[:, :2], wanted[:, :2])
-    intersection = inner.clamp(min=0).prod(1)
-    areas = [(box[:, 2:] - box[:, :2]).prod(1) for box in (predicted, wanted)]
-    return (intersection / (areas[0] + areas[1] - intersection).clamp(min=1e-12)).mean()
+    return box_iou(predicted, wanted).mean()
 
 
 def _class_error(logits: Tensor, targets: PaddedTargets, match: Matches) -> Tensor:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from torch import nn
 
 from ..errors import InputError
+from ..registry import MODELS, build
 from .criterion import SetCriterion
-from .matcher import HungarianMatcher
 
 # Of the class term, beside 5 for L1 and 2 for GIoU (Carion et al. 2020, A.4; Zhu et al. 2021, A.3).
 _WEIGHT_OF_CLASS = {"softmax": 1.0, "focal": 2.0}
@@ -17,7 +20,8 @@ def criterion_for(network: nn.Module) -> SetCriterion:
 
     Args:
         network: says by its `classification` what its logits mean: "softmax" (with "no object" as the last
-            class) or "focal" (a sigmoid for each class).
+            class) or "focal" (a sigmoid for each class). By its `criterion`, where it has one, it says which
+            arguments of SetCriterion are others than DETR's and Deformable DETR's, as a config has them.
 
     Raises:
         InputError: it does not say.
@@ -30,4 +34,6 @@ def criterion_for(network: nn.Module) -> SetCriterion:
             "around it, or set it in your own network's class"
         )
     weight = _WEIGHT_OF_CLASS[classification]
-    return SetCriterion(HungarianMatcher(classification, cost_class=weight), weight_class=weight)
+    matcher = dict(type="HungarianMatcher", classification=classification, cost_class=weight)
+    own: Mapping[str, Any] = getattr(network, "criterion", {})
+    return build({"type": "SetCriterion", "matcher": matcher, "weight_class": weight, **own}, MODELS)

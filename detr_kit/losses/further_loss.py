@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
-from .groups import Group, Pairs
+from .groups import Matched
 
 
 class FurtherLoss(nn.Module, ABC):
@@ -19,13 +19,12 @@ class FurtherLoss(nn.Module, ABC):
     weights: dict[str, float]
 
     @abstractmethod
-    def forward(self, group: Group, pairs: Pairs, num_boxes: Tensor) -> dict[str, Tensor]:
+    def forward(self, matched: Matched, main: Matched) -> dict[str, Tensor]:
         """The losses of a group's layers.
 
         Args:
-            group: N layers of predictions; `group.extras` has what the network says of its own.
-            pairs: the matched ones of all layers.
-            num_boxes: scalar, objects to divide by.
+            matched: the group, N layers of predictions; `group.extras` has what the network says of its own.
+            main: that of the decoder's layers and its usual queries.
 
         Returns:
             (N,) float32 by name; {} for a group that it has nothing to say to.

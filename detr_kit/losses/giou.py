@@ -1,4 +1,4 @@
-"""Generalised IoU, of boxes side by side or of every pair."""
+"""IoU and generalised IoU, of boxes side by side or of every pair."""
 
 from __future__ import annotations
 
@@ -25,10 +25,22 @@ def generalized_iou(a: Tensor, b: Tensor) -> Tensor:
     Returns:
         (…) in [-1, 1]; finite also for boxes without area.
     """
+    intersection, union = _overlap(a, b)
+    outer = (torch.maximum(a[..., 2:], b[..., 2:]) - torch.minimum(a[..., :2], b[..., :2])).clamp(min=0)
+    hull = outer.prod(-1)
+    return intersection / union.clamp(min=_EPS) - (hull - union) / hull.clamp(min=_EPS)
+
+
+def box_iou(a: Tensor, b: Tensor) -> Tensor:
+    """IoU of boxes side by side: a, b (…, 4) xyxy, broadcast -> (…) in [0, 1], 0 for boxes without area."""
+    intersection, union = _overlap(a, b)
+    return intersection / union.clamp(min=_EPS)
+
+
+def _overlap(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Area of the intersection and of the union."""
     area_a = (a[..., 2] - a[..., 0]) * (a[..., 3] - a[..., 1])
     area_b = (b[..., 2] - b[..., 0]) * (b[..., 3] - b[..., 1])
     inner = (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])).clamp(min=0)
-    outer = (torch.maximum(a[..., 2:], b[..., 2:]) - torch.minimum(a[..., :2], b[..., :2])).clamp(min=0)
-    intersection, hull = inner.prod(-1), outer.prod(-1)
-    union = area_a + area_b - intersection
-    return intersection / union.clamp(min=_EPS) - (hull - union) / hull.clamp(min=_EPS)
+    intersection = inner.prod(-1)
+    return intersection, area_a + area_b - intersection

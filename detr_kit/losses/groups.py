@@ -41,6 +41,7 @@ class Pairs:
     Attributes:
         layer, image, query: where the predictions are; target: which object of its image.
         labels: (K,) int64 classes; boxes: (K, 4) float32 cxcywh of the objects.
+        lengths: pairs of each layer, which stand one after the other.
     """
 
     layer: Tensor
@@ -49,24 +50,47 @@ class Pairs:
     target: Tensor
     labels: Tensor
     boxes: Tensor
+    lengths: tuple[int, ...]
 
     @classmethod
     def of(cls, matches: Sequence[Matches], targets: PaddedTargets) -> Pairs:
         """From one Matches a layer."""
         layer = torch.cat([torch.full_like(match.image, i) for i, match in enumerate(matches)])
         image, query, target = (torch.cat(part) for part in zip(*matches, strict=True))
-        return cls(layer, image, query, target, targets.labels[image, target], targets.boxes[image, target])
+        objects = targets.labels[image, target], targets.boxes[image, target]
+        return cls(layer, image, query, target, *objects, tuple(len(match.image) for match in matches))
 
     def predicted(self, values: Tensor) -> Tensor:
         """values (N, B, Q, …) -> (K, …) of the matched queries."""
         return values[self.layer, self.image, self.query]
 
+    def sums(self, values: Tensor) -> Tensor:
+        """values (K,) -> (N,), the sum of each layer's."""
+        return torch.stack([part.sum() for part in values.split(self.lengths)])
+
+
+@dataclass(frozen=True)
+class Matched:
+    """A group with what was found for it.
+
+    Attributes:
+        group: see Group.
+        pairs: those that its boxes answer for.
+        num_boxes: scalar, objects to divide by.
+    """
+
+    group: Group
+    pairs: Pairs
+    num_boxes: Tensor
+
 
 def groups_of(output: DetectorOutput, targets: PaddedTargets) -> list[Group]:
-    """The decoder's layers, the encoder's proposals and the denoising queries, as far as there are any."""
+    """The decoder's layers first; then boxes they start from, proposals, denoising queries, if there are."""
     layers = [*output.auxiliary, (output.logits, output.boxes)]
     names = (*(f"_{i}" for i in range(len(layers) - 1)), "")
     groups = [Group(*_stack(layers), targets, names, extras=output.extras or {})]
+    if output.initial is not None:
+        groups.append(Group(*_stack([output.initial]), targets, ("_pre",)))
     if output.encoder is not None:
         known = targets if output.encoder_knows_classes else targets.without_classes()
         groups.append(Group(*_stack([output.encoder]), known, ("_enc",)))
@@ -77,6 +101,9 @@ def groups_of(output: DetectorOutput, targets: PaddedTargets) -> list[Group]:
         groups.append(
             Group(*_stack(noisy.layers), targets, names, noisy.matches, noisy.num_groups, noisy.extras or {})
         )
+        if noisy.initial is not None:
+            start = _stack([noisy.initial])
+            groups.append(Group(*start, targets, ("_dn_pre",), noisy.matches, noisy.num_groups))
     return groups
 
 

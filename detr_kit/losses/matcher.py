@@ -15,6 +15,7 @@ from ..structures import Matches
 from .giou import pairwise_generalized_iou
 from .target_check import check_targets
 from .targets import PaddedTargets
+from .union import union_of
 
 _LARGE = 1e6  # stands for a cost that is not a number; far above any real one, and sums of it stay finite
 
@@ -53,7 +54,10 @@ class HungarianMatcher(nn.Module):
 
     @torch.no_grad()
     def forward(
-        self, predictions: Sequence[tuple[Tensor, Tensor]], targets: Sequence[PaddedTargets]
+        self,
+        predictions: Sequence[tuple[Tensor, Tensor]],
+        targets: Sequence[PaddedTargets],
+        union: bool = False,
     ) -> list[Matches]:
         """Match every layer and every image of a batch.
 
@@ -64,9 +68,10 @@ class HungarianMatcher(nn.Module):
             predictions: (logits (N, B, Q, C), boxes (N, B, Q, 4) cxcywh) for N layers at a time; groups may
                 differ in Q (the two-stage encoder has its own).
             targets: one PaddedTargets a group.
+            union: also join what the layers found, see `union_of`.
 
         Returns:
-            One Matches a layer, in the order of groups and layers.
+            One Matches a layer, in the order of groups and layers; with `union` its own after them.
 
         Raises:
             InputError: a label or a box that cannot be, see `check_targets`.
@@ -78,6 +83,8 @@ class HungarianMatcher(nn.Module):
             num_classes = logits.shape[-1] - (self.classification == "softmax")
             check_targets(on_host[len(costs) + i], padded.counts, padded.names, num_classes)
             per_layer += [_assign(layer, padded.counts) for layer in on_host[i]]
+        if union:
+            per_layer.append(union_of(per_layer))
         lengths = [pairs.shape[1] for pairs in per_layer]
         pairs = torch.from_numpy(np.concatenate(per_layer, axis=1)).to(costs[0].device, non_blocking=True)
         return [Matches(*chunk) for chunk in pairs.split(lengths, dim=1)]

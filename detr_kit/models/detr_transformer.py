@@ -7,24 +7,8 @@ from torch import Tensor, nn
 from ..registry import MODELS
 from .layers import checkpointing as checkpointed
 from .layers.attention import MultiheadAttention
+from .layers.encoder_layer import EncoderLayer
 from .layers.feed_forward import FeedForward
-
-
-class DetrEncoderLayer(nn.Module):
-    """Self-attention with positions added to query and key, then the FFN."""
-
-    def __init__(self, embed_dims: int, num_heads: int, ffn_dims: int, dropout: float) -> None:
-        super().__init__()
-        self.self_attn = MultiheadAttention(embed_dims, num_heads, dropout)
-        self.norm_self_attn = nn.LayerNorm(embed_dims)
-        self.ffn = FeedForward(embed_dims, ffn_dims, dropout)
-        self.norm_ffn = nn.LayerNorm(embed_dims)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, x: Tensor, position: Tensor, padding_mask: Tensor | None) -> Tensor:
-        query = x + position
-        x = self.norm_self_attn(x + self.dropout(self.self_attn(query, query, x, padding_mask)))
-        return self.norm_ffn(x + self.dropout(self.ffn(x)))
 
 
 class DetrDecoderLayer(nn.Module):
@@ -81,7 +65,7 @@ class DetrTransformer(nn.Module):
         super().__init__()
         sizes = (embed_dims, num_heads, ffn_dims, dropout)
         self.embed_dims, self.checkpointing = embed_dims, checkpointing
-        self.encoder_layers = nn.ModuleList(DetrEncoderLayer(*sizes) for _ in range(num_encoder_layers))
+        self.encoder_layers = nn.ModuleList(EncoderLayer(*sizes) for _ in range(num_encoder_layers))
         self.decoder_layers = nn.ModuleList(DetrDecoderLayer(*sizes) for _ in range(num_decoder_layers))
         self.decoder_norm = nn.LayerNorm(embed_dims)
         for parameter in self.parameters():

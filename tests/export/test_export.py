@@ -24,12 +24,12 @@ from detr_kit.export import (
 )
 from detr_kit.export.compare import match
 from detr_kit.export.export import network_inputs
-from detr_kit.export.fold_batch_norm import fold_batch_norm
 from detr_kit.export.graph import DetectionGraph, GraphInputs
 from detr_kit.export.onnx_format import session, set_metadata, to_onnx
 from detr_kit.export.quantize import layer_of, quantizable_nodes, quantize
 from detr_kit.export.torch_format import trace
 from detr_kit.models import ResNet
+from detr_kit.models.layers.fuse import fuse
 from detr_kit.registry import MODELS, build
 from detr_kit.structures import Prediction
 
@@ -113,7 +113,7 @@ def test_folding_batch_norm_changes_nothing(norm, depth):
     for name, buffer in backbone.named_buffers():
         if name.endswith(("running_mean", "running_var")):
             buffer.uniform_(0.5, 1.5)
-    folded = fold_batch_norm(backbone)
+    folded = fuse(backbone)
     assert not any("bn" in name for name, _ in folded.named_parameters())
     x = torch.randn(1, 3, 64, 96)
     with torch.no_grad():

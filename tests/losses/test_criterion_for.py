@@ -24,7 +24,8 @@ def _settings(criterion):
     costs = (matcher.cost_class, matcher.cost_bbox, matcher.cost_giou, matcher.alpha, matcher.gamma)
     loss = criterion.classification_loss
     own = (type(loss), vars(loss).get("no_object_weight"), vars(loss).get("alpha"), vars(loss).get("gamma"))
-    return matcher.classification, costs, criterion.weights, own
+    further = [(type(one), one.weights) for one in criterion.further]
+    return matcher.classification, costs, criterion.weights, own, further, criterion.union
 
 
 @pytest.mark.parametrize("name", config_names())

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from mmengine.hooks import EMAHook as MMEngineEMAHook
 from mmengine.hooks import Hook
+from mmengine.model import ExponentialMovingAverage
 from mmengine.runner import Runner
+from torch import Tensor, nn
 
-from ...registry import HOOKS
+from ...registry import HOOKS, MODELS
 
 _AVERAGED = "module."  # how mmengine begins the names of the second set of weights
 
@@ -37,6 +40,27 @@ class EMAHook(MMEngineEMAHook):
             for averaged, live in zip(self.ema_model.module.buffers(), self.src_model.buffers(), strict=True):
                 averaged.data.copy_(live.data)
         super().before_save_checkpoint(runner, checkpoint)
+
+
+@MODELS.register_module()
+class ExpMomentumEMA(ExponentialMovingAverage):
+    """An average that follows quickly at first: (1 − m) · e^(−n / gamma) + m of step n, as YOLOX's.
+
+    Args:
+        model: to average.
+        momentum: m, share of the newest weights in the long run.
+        gamma: steps in which it comes near to that.
+        kwargs: of mmengine's averages: interval, device, update_buffers.
+    """
+
+    def __init__(self, model: nn.Module, momentum: float = 1e-4, gamma: int = 2000, **kwargs: Any) -> None:
+        super().__init__(model, momentum, **kwargs)
+        self.gamma = gamma
+
+    def avg_func(self, averaged_param: Tensor, source_param: Tensor, steps: int) -> None:
+        """Move the average, in place."""
+        momentum = (1 - self.momentum) * math.exp(-(1 + steps) / self.gamma) + self.momentum
+        averaged_param.lerp_(source_param, momentum)
 
 
 class WithoutEMAHook(Hook):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -50,10 +50,14 @@ class HuggingFaceNames(KeyNames):
     Args:
         table, marks: see KeyNames.
         heads: where it stores prediction heads under several names.
+
+    Attributes:
+        counts_batches: batch norms keep their counter over there.
     """
 
     format = "huggingface"
     beginnings = BEGINNINGS
+    counts_batches: ClassVar[bool] = False
 
     def __init__(
         self, table: Sequence[Rule], marks: tuple[str, ...], heads: SharedHeads | None = None
@@ -61,16 +65,27 @@ class HuggingFaceNames(KeyNames):
         super().__init__(table, marks)
         self.heads = heads
 
+    def version_4(self, key: str) -> str:
+        """Version 4's name, with timm's ResNet, for a key of version 5 or with transformers' own ResNet."""
+        if key.startswith("model.backbone."):
+            key = re.sub(
+                r"^model\.backbone\.(conv_encoder\.)?model\.", "model.backbone.conv_encoder.model.", key
+            )
+            return _torchvision_resnet(key)
+        key = re.sub(r"\.(self_attn|encoder_attn)\.o_proj\.", r".\1.out_proj.", key)
+        return re.sub(r"\.mlp\.(fc[12])\.", r".\1.", key)
+
     def to_ours(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """See KeyNames."""
-        state = _pack_projections({_version_4(key): tensor for key, tensor in state.items()})
+        state = _pack_projections({self.version_4(key): tensor for key, tensor in state.items()})
         if self.heads is not None:
             state = _untie_class_heads(self.heads.keep_one_name(state))
         return super().to_ours(state)
 
     def from_ours(self, state: Mapping[str, Tensor], architecture: Architecture) -> dict[str, Tensor]:
         """See KeyNames; heads stored under several names share their memory."""
-        state = {key: tensor for key, tensor in state.items() if not key.endswith("num_batches_tracked")}
+        if not self.counts_batches:
+            state = {key: tensor for key, tensor in state.items() if not key.endswith("num_batches_tracked")}
         theirs = _split_projections(super().from_ours(state, architecture))
         return theirs if self.heads is None else self.heads.repeat(theirs, architecture)
 
@@ -105,15 +120,6 @@ def _untie_class_heads(state: dict[str, Tensor]) -> dict[str, Tensor]:
         for kind in ("weight", "bias"):
             state.setdefault(f"class_embed.{layer}.{kind}", state[f"class_embed.0.{kind}"])
     return state
-
-
-def _version_4(key: str) -> str:
-    """Version 5's names and transformers' own ResNet -> version 4's names with timm's ResNet."""
-    if key.startswith("model.backbone."):
-        key = re.sub(r"^model\.backbone\.(conv_encoder\.)?model\.", "model.backbone.conv_encoder.model.", key)
-        return _torchvision_resnet(key)
-    key = re.sub(r"\.(self_attn|encoder_attn)\.o_proj\.", r".\1.out_proj.", key)
-    return re.sub(r"\.mlp\.(fc[12])\.", r".\1.", key)
 
 
 def _torchvision_resnet(key: str) -> str:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from urllib.error import URLError
 
-import torch
 import torchvision
 from torch import Tensor, nn
 from torchvision.ops import FrozenBatchNorm2d
@@ -14,6 +11,8 @@ from torchvision.ops import FrozenBatchNorm2d
 from ...errors import InputError
 from ...registry import MODELS
 from ..layers import checkpointing as checkpointed
+from .resnet_d import make_resnet_d
+from .weights import load_weights
 
 _DEPTHS = (18, 34, 50, 101, 152)
 _STAGE_STRIDES = (4, 8, 16, 32)
@@ -30,7 +29,9 @@ class ResNet(nn.Module):
         norm: "frozen" for FrozenBatchNorm2d (eps 1e-5), "batch" for trainable BatchNorm2d.
         dilation: DC5, the last stage keeps the stride of the one before. True leaves its first block
             undilated, as torchvision and the original do; "all" dilates that too, as mmdet does.
-        style: "pytorch" has the stride in the 3×3 convolution, "caffe" in the first 1×1.
+        style: "pytorch" has the stride in the 3×3 convolution, "caffe" in the first 1×1. "d" is ResNet-D (He
+            et al. 2019, figure 2): "pytorch" with three 3×3 convolutions in the stem, and shortcuts that
+            average before they project; keys as timm's resnet18d, ….
         weights: a torchvision weights name ("ResNet50_Weights.IMAGENET1K_V1"), a .pth or .safetensors file
             with torchvision's keys, or None.
         checkpointing: recompute each stage in the backward pass instead of keeping its activations; not with
@@ -66,6 +67,8 @@ class ResNet(nn.Module):
         )
         self.depth, self.norm, self.frozen_stages = depth, norm, frozen_stages
         self.strides = tuple(sorted(strides))
+        if style == "d":
+            make_resnet_d(layers)
         self.conv1, self.bn1, self.relu, self.maxpool = layers.conv1, layers.bn1, layers.relu, layers.maxpool
         for stage in range(1, 1 + _STAGE_STRIDES.index(self.strides[-1]) + 1):
             self.add_module(f"layer{stage}", getattr(layers, f"layer{stage}"))
@@ -77,7 +80,7 @@ class ResNet(nn.Module):
         if style == "caffe":
             self._move_strides_to_first_convolution()
         if weights is not None:
-            self.load_weights(weights)
+            load_weights(self, weights, f"ResNet-{depth}{'-D' if style == 'd' else ''}")
         self._freeze()
 
     @staticmethod
@@ -95,12 +98,14 @@ class ResNet(nn.Module):
             refuse("frozen_stages", frozen_stages, "-1 (none), 0 (the stem) … 4 (all)")
         if norm not in ("frozen", "batch"):
             refuse("norm", norm, '"frozen" or "batch"')
-        if style not in ("pytorch", "caffe"):
-            refuse("style", style, '"pytorch" or "caffe"')
+        if style not in ("pytorch", "caffe", "d"):
+            refuse("style", style, '"pytorch", "caffe" or "d"')
         if dilation not in (False, True, "all"):
             refuse("dilation", dilation, 'False, True or "all"')
         if dilation and depth < 50:
             refuse("dilation", dilation, "False for ResNet-18 and -34, whose blocks cannot be dilated")
+        if dilation and style == "d":
+            refuse("dilation", dilation, 'False with style="d", whose shortcuts cannot be dilated')
 
     def _move_strides_to_first_convolution(self) -> None:
         for module in self.modules():
@@ -119,29 +124,12 @@ class ResNet(nn.Module):
         """Training mode; the batch statistics of frozen stages stay as they are."""
         super().train(mode)
         if mode and self.frozen_stages >= 0:
+            self.conv1.eval()  # has norms of its own in a ResNet-D
             self.bn1.eval()
             for stage in range(1, self.frozen_stages + 1):
                 if hasattr(self, f"layer{stage}"):
                     getattr(self, f"layer{stage}").eval()
         return self
-
-    def load_weights(self, weights: str) -> None:
-        """Load ImageNet weights by torchvision name or from a local file; every key must be there."""
-        state = _read_weights(weights)
-        state = {key: tensor for key, tensor in state.items() if not key.startswith("fc.")}
-        unused = [k for k in state if k.startswith("layer") and not hasattr(self, k.split(".")[0])]
-        for key in unused:
-            del state[key]
-        wanted = self.state_dict()
-        missing = [k for k in wanted if k not in state and not k.endswith("num_batches_tracked")]
-        wrong = [k for k in wanted if k in state and state[k].shape != wanted[k].shape]
-        if missing or wrong:
-            raise InputError(
-                f"backbone weights {weights}: they do not fit ResNet-{self.depth}: "
-                f"{len(missing)} tensors missing (first: {missing[:1]}), {len(wrong)} of another shape "
-                f"(first: {wrong[:1]}). Give weights of a ResNet-{self.depth} with torchvision's key names."
-            )
-        self.load_state_dict(state, strict=False)
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Images (B, 3, H, W) -> maps (B, out_channels[i], ⌈H / stride⌉, ⌈W / stride⌉), finest first."""
@@ -154,33 +142,3 @@ class ResNet(nn.Module):
             if stride in self.strides:
                 maps.append(x)
         return maps
-
-
-def _read_weights(weights: str) -> dict[str, Tensor]:
-    if weights.endswith((".pth", ".pt", ".safetensors")):
-        path = Path(weights).expanduser()
-        if not path.is_file():
-            raise InputError(
-                f"backbone weights {weights}: no such file; correct model.network.backbone.weights, "
-                "or set it to None to train from scratch"
-            )
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        return state.get("state_dict", state.get("model", state))
-    try:
-        return torchvision.models.get_weight(weights).get_state_dict(progress=True)
-    except (ValueError, KeyError, AttributeError) as error:
-        raise InputError(
-            f"backbone weights {weights!r}: neither a .pth or .safetensors file nor a torchvision weights "
-            'name such as "ResNet50_Weights.IMAGENET1K_V1"'
-        ) from error
-    except (URLError, OSError) as error:
-        url = torchvision.models.get_weight(weights).url
-        raise InputError(
-            f"backbone weights {weights!r} could not be downloaded ({error}). On a machine with internet "
-            f"access fetch {url}, and put it into {torch.hub.get_dir()}/checkpoints/ or give its path as "
-            "model.network.backbone.weights (None trains from scratch)"
-        ) from error

@@ -38,6 +38,36 @@ class SinePositionEncoding(nn.Module):
         return torch.cat(axes, dim=-1)
 
 
+@MODELS.register_module()
+class GridSineEncoding(nn.Module):
+    """Two-dimensional sine encoding of pixel numbers, whatever the size of the map (RT-DETR's code).
+
+    The original lays its table out with x outside, its tokens with y outside: the same on the square maps
+    that it was made for, and here y is always what changes slowly.
+
+    Args:
+        num_feats: channels for each of y and x: sines, then cosines; the encoding has twice as many.
+        temperature: base of the wavelengths.
+    """
+
+    def __init__(self, num_feats: int = 128, temperature: float = 10000.0) -> None:
+        super().__init__()
+        self.num_feats, self.temperature = num_feats, temperature
+
+    def forward(self, padding_mask: Tensor) -> Tensor:
+        """padding_mask (B, H, W), of which only the size is read -> (1, H, W, 2 · num_feats), y before x."""
+        _, height, width = padding_mask.shape
+        half = self.num_feats // 2
+        channel = torch.arange(half, dtype=torch.float64, device=padding_mask.device)
+        frequency = self.temperature ** (-channel / half)
+        axes = []
+        for length in (height, width):
+            angle = torch.arange(length, device=frequency.device)[:, None] * frequency
+            axes.append(torch.cat((angle.sin(), angle.cos()), dim=-1).float())
+        y, x = axes[0][:, None].expand(-1, width, -1), axes[1][None].expand(height, -1, -1)
+        return torch.cat((y, x), dim=-1)[None]
+
+
 def sine_encoding(positions: Tensor, num_feats: int, temperature: float = 10000.0) -> Tensor:
     """(…) -> (…, num_feats): sines at even channels, cosines at odd ones, of growing wavelength."""
     channel = torch.arange(num_feats, dtype=torch.float32, device=positions.device)
