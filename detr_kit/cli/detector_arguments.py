@@ -28,7 +28,11 @@ def add_detector_arguments(parser: argparse.ArgumentParser) -> None:
         "--nms", type=float, metavar="IOU", help="leave out what overlaps a better one of its class by more"
     )
     parser.add_argument("--device", help="cpu, cuda, mps, …; by default a GPU where there is one")
-    parser.add_argument("--half", choices=("bf16", "fp16"), help="run the network in half precision")
+    parser.add_argument(
+        "--half",
+        choices=("auto", "bf16", "fp16"),
+        help="run the network in half precision; auto: where it is native",
+    )
     parser.add_argument("--compile", action="store_true", help="run the network through torch.compile")
 
 

@@ -29,7 +29,11 @@ def add_server_arguments(parser: argparse.ArgumentParser, port: int) -> None:
     )
     add_offline_argument(parser)
     parser.add_argument("--device", help="cpu, cuda, mps, …; by default a GPU where there is one")
-    parser.add_argument("--half", choices=("bf16", "fp16"), help="run the network in half precision")
+    parser.add_argument(
+        "--half",
+        choices=("auto", "bf16", "fp16"),
+        help="run the network in half precision; auto: where it is native",
+    )
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 opens it to the network (127.0.0.1)")
     parser.add_argument("--port", type=int, default=port, help=f"0 takes any free one ({port})")
     limits = parser.add_argument_group("limits")

@@ -11,6 +11,7 @@ from mmengine.model import BaseDataPreprocessor, BaseModel, MMDistributedDataPar
 from torch import nn
 
 from ..data.normalize import drop_mask_without_padding, normalize_batch
+from ..inference.ready_network import ready_network
 from ..pixel_scale import IMAGENET, PixelScale, pixel_scale_of
 from ..registry import MODELS, build
 from ..structures import DetectorOutput, ImageBatch, Prediction
@@ -48,6 +49,7 @@ class TrainableDetector(BaseModel):
     ) -> None:
         built: nn.Module = build(network, MODELS)
         super().__init__(data_preprocessor=BatchPreprocessor(pixel_scale_of(built)))
+        self._ready: tuple[Any, nn.Module] | None = None  # in a tuple: it is not a part of the model
         self.network = built
         # A user's own network may be without; only denoising reads them.
         self._network_takes_targets = "targets" in inspect.signature(self.network.forward).parameters
@@ -86,11 +88,29 @@ class TrainableDetector(BaseModel):
         them AP, would depend on who shares the batch.
         """
         predictions: dict[int, Prediction] = {}
+        network = self._ready_network()
         for (height, width), indices in groups_of_one_size(batch):
-            output = self.network(batch.images[indices, :, :height, :width].contiguous(), None)
+            output = network(batch.images[indices, :, :height, :width].contiguous(), None)
             sizes = [batch.targets[i].original_size for i in indices]
             predictions.update(zip(indices, self.postprocessor(output, sizes), strict=True))
         return [predictions[i] for i in range(len(batch))]
+
+    def train(self, mode: bool = True) -> TrainableDetector:
+        """Training or evaluation mode; weights may have changed in between."""
+        self._ready = None
+        return super().train(mode)
+
+    def _ready_network(self) -> nn.Module:
+        """The network as the Detector runs it, made anew where weights have changed since."""
+        if self.training or next(self.network.parameters()).dtype != torch.float32:
+            return self.network
+        versions = tuple(
+            (tensor.data_ptr(), tensor._version)
+            for tensor in (*self.network.parameters(), *self.network.buffers())
+        )
+        if self._ready is None or self._ready[0] != versions:
+            self._ready = (versions, ready_network(self.network))
+        return self._ready[1]
 
 
 def unwrap(model: nn.Module) -> TrainableDetector:

@@ -35,9 +35,12 @@ from ..registry import MODELS, TRANSFORMS, build
 from ..sources import Source, load_image
 from ..structures import ImageBatch, Prediction
 from ..zoo import build_network
+from .fast_dtype import fast_dtype
 from .predictor import Predictor
+from .ready_network import ready_network
 
 HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
+AUTO = "auto"
 
 
 class Detector(Predictor):
@@ -53,7 +56,8 @@ class Detector(Predictor):
         device: "cpu", "cuda", "mps", …; by default a GPU where there is one.
         class_names: the classes, for a checkpoint that does not name them: in the order of the labels, or
             label: name.
-        half: "bf16" or "fp16" runs the network in half precision; boxes and scores stay float32.
+        half: "bf16" or "fp16" runs the network in half precision; boxes and scores stay float32. "auto" is
+            bf16 where a trial finds it faster, and float32 elsewhere.
         compile: compile the network with torch.compile; the first image of a shape then takes long.
         nms_iou_threshold: leave out detections that overlap a better one of their class by more than this
             IoU; by default as the model says.
@@ -81,11 +85,11 @@ class Detector(Predictor):
         compile: bool = False,
         nms_iou_threshold: float | None = None,
     ) -> None:
-        if half not in (None, *HALF):
-            raise InputError(f"Detector: half={half!r}; it must be 'bf16', 'fp16' or None")
+        if half not in (None, AUTO, *HALF):
+            raise InputError(f"Detector: half={half!r}; it must be 'bf16', 'fp16' or None, or 'auto'")
         check_nms(nms_iou_threshold)
         self.device = choose_device(device)
-        self.dtype = torch.float32 if half is None else HALF[half]
+        self.dtype = fast_dtype(self.device) if half == AUTO else HALF.get(half or "", torch.float32)
         checkpoint = checkpoint or default_checkpoint(model)
         file = read_checkpoint(checkpoint)
         try:
@@ -101,8 +105,10 @@ class Detector(Predictor):
             config = copy.deepcopy(config)  # it may be the caller's
             config.model.postprocessor.nms_iou_threshold = nms_iou_threshold
         self.config = config
-        self.network = network.eval().to(self.device, self.dtype)
-        self._run = torch.compile(self.network) if compile else self.network
+        network = network.eval().to(self.device)
+        ready = ready_network(network, self.dtype, keeps=not compile)
+        self.network = network.to(self.dtype)
+        self._run = torch.compile(ready) if compile else ready
         self.postprocessor = build(config.model.postprocessor.to_dict(), MODELS)
         self.transforms = _inference_transforms(config)
         self.categories = _categories(found.num_classes, file, class_names)

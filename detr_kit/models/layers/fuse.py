@@ -22,13 +22,18 @@ class Fusible(Protocol):
         """The equal, with tensors of its own."""
 
 
-def fuse(network: nn.Module) -> nn.Module:
+def fuse(network: nn.Module, *, share: bool = False) -> nn.Module:
     """A copy of a network with the same outputs in evaluation, up to rounding, and less to compute.
 
     Modules with a `fused` are replaced by what it gives. Every batch norm that follows a convolution is
     folded into it: half precision and INT8 then see weights of one scale, and no backend has to find pairs.
+
+    Args:
+        network: left as it is.
+        share: tensors that stay the same are the network's own; for a copy that is not changed.
     """
-    network = copy.deepcopy(network)
+    shared = (*network.parameters(), *network.buffers()) if share else ()
+    network = copy.deepcopy(network, {id(tensor): tensor for tensor in shared})
     _replace_fusible(network)
     for module in list(network.modules()):
         for convolution, name in _pairs(module):
