@@ -84,7 +84,7 @@ class FocalLoss(ClassificationLoss):
         one_hot = torch.zeros_like(group.logits)
         one_hot[pairs.layer, pairs.image, pairs.query, pairs.labels] = 1
         loss = sigmoid_focal_loss(group.logits, one_hot, self.alpha, self.gamma, reduction="none")
-        return loss.view(len(loss), -1).sum(1) / num_boxes
+        return loss.flatten(1).sum(1) / num_boxes
 
 
 _USUAL: dict[str, type[ClassificationLoss]] = {"softmax": SoftmaxLoss, "focal": FocalLoss}

@@ -28,9 +28,23 @@ class MultiheadAttention(nn.Module):
         nn.init.zeros_(self.out_proj.bias)
 
     def forward(
-        self, query: Tensor, key: Tensor, value: Tensor, key_padding_mask: Tensor | None = None
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        key_padding_mask: Tensor | None = None,
+        attention_mask: Tensor | None = None,
     ) -> Tensor:
-        """query (B, Q, C), key and value (B, K, C), mask (B, K) True on padding -> (B, Q, C)."""
+        """Attend.
+
+        Args:
+            query: (B, Q, C); key, value: (B, K, C).
+            key_padding_mask: (B, K) bool, True on padding, or None.
+            attention_mask: (Q, K) bool, True where a query must not see a key, or None.
+
+        Returns:
+            (B, Q, C).
+        """
         if query is key:
             q, k = self._project(query, 0, 2).chunk(2, dim=-1)
         else:
@@ -38,6 +52,8 @@ class MultiheadAttention(nn.Module):
         v = self._project(value, 2, 3)
         q, k, v = (t.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for t in (q, k, v))
         mask = None if key_padding_mask is None else ~key_padding_mask[:, None, None, :]
+        if attention_mask is not None:
+            mask = ~attention_mask if mask is None else mask & ~attention_mask
         attended = F.scaled_dot_product_attention(
             q, k, v, attn_mask=mask, dropout_p=self.dropout if self.training else 0.0
         )
