@@ -70,7 +70,7 @@ class Denoising:
 
     Args:
         num_groups: copies of every object.
-        num_denoising: in place of num_groups: objects × copies in an image; as many groups as fit, at least 1.
+        num_denoising: in place of num_groups: objects × copies in an image; the groups that fit, at least 1.
         label_noise: share of queries whose class is drawn anew, by chance also the right one.
         box_noise: how far a box moves, in parts of what would be far: centres leave by half a side at most,
             and sides grow by their own length.
