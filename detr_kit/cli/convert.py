@@ -12,7 +12,10 @@ def add_command(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("convert", help="convert a checkpoint between projects")
     parser.add_argument("source", help=".pth, .safetensors, a transformers folder, or builtin")
     parser.add_argument(
-        "--to", required=True, choices=("official", "mmdet", "huggingface", "detr_kit"), help="whose format"
+        "--to",
+        required=True,
+        choices=("official", "mmdet", "detrex", "huggingface", "detr_kit"),
+        help="whose format",
     )
     parser.add_argument(
         "-o", "--out", required=True, help=".safetensors or .pth; for huggingface a folder, with config.json"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -9,6 +10,8 @@ from torch import Tensor
 
 from ..architecture import Architecture
 from ..key_names import KeyNames
+from ..layer_heads import LayerHeads
+from ..neck_levels import extra_levels, number_levels
 from ..rules import Rule
 from ..shared_heads import SharedHeads
 
@@ -31,6 +34,20 @@ transformer.decoder_layers.{i}.norm_ffn.{p}             decoder.layers.{i}.norms
 """
 """The part of the table that DETR and Deformable DETR share."""
 
+# Levels above the backbone's are renumbered by `number_levels` to follow the others.
+MULTI_SCALE = """
+neck.levels.{i}.conv.{p}                                neck.convs.{i}.conv.{p}
+neck.levels.{i}.norm.{p}                                neck.convs.{i}.gn.{p}
+transformer.level_embed                                 level_embed
+transformer.encoder_layers.{i}.self_attn.{rest}         encoder.layers.{i}.self_attn.{rest}
+transformer.decoder_layers.{i}.cross_attn.{rest}        decoder.layers.{i}.cross_attn.{rest}
+class_heads.{i}.{p}                                     bbox_head.cls_branches.{i}.{p}
+box_heads.{i}.layers.0.{p}                              bbox_head.reg_branches.{i}.0.{p}
+box_heads.{i}.layers.1.{p}                              bbox_head.reg_branches.{i}.2.{p}
+box_heads.{i}.layers.2.{p}                              bbox_head.reg_branches.{i}.4.{p}
+"""
+"""The part of the table that networks of several levels share."""
+
 
 class MmdetNames(KeyNames):
     """mmdetection's keys.
@@ -44,7 +61,7 @@ class MmdetNames(KeyNames):
     beginnings = BEGINNINGS
 
     def __init__(
-        self, table: Sequence[Rule], marks: tuple[str, ...], heads: SharedHeads | None = None
+        self, table: Sequence[Rule], marks: tuple[str, ...], heads: SharedHeads | LayerHeads | None = None
     ) -> None:
         super().__init__(table, marks)
         self.heads = heads
@@ -59,3 +76,32 @@ class MmdetNames(KeyNames):
         for key in [key for key in theirs if key.endswith(".running_mean")]:
             theirs.setdefault(key.replace("running_mean", "num_batches_tracked"), torch.tensor(0))
         return theirs if self.heads is None else self.heads.repeat(theirs, architecture)
+
+
+class MmdetMultiScaleNames(MmdetNames):
+    """mmdetection's keys with its neck: convolutions without bias, levels above the backbone's apart."""
+
+    def to_ours(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """See KeyNames; the neck's convolutions, which have no bias there, get one of zero."""
+        state = number_levels(state)
+        for key in [key for key in state if re.fullmatch(r"neck\.convs\.\d+\.conv\.weight", key)]:
+            weight = state[key]
+            state.setdefault(key.replace("weight", "bias"), weight.new_zeros(len(weight)))
+        return super().to_ours(state)
+
+    def from_ours(self, state: Mapping[str, Tensor], architecture: Architecture) -> dict[str, Tensor]:
+        """See KeyNames. A bias of the neck is left out where it is zero (see `notes`)."""
+        theirs = super().from_ours(state, architecture)
+        for key in [key for key in theirs if re.fullmatch(r"neck\.convs\.\d+\.conv\.bias", key)]:
+            if not theirs[key].any():
+                del theirs[key]
+        return extra_levels(theirs)
+
+    def notes(self, theirs: Mapping[str, Tensor]) -> list[str]:
+        """See KeyNames."""
+        if any(re.fullmatch(r"neck\.(extra_)?convs\.\d+\.conv\.bias", key) for key in theirs):
+            return [
+                "the neck's convolutions have a bias, which mmdet's model leaves out: set "
+                "model.neck.bias=True in its config"
+            ]
+        return []

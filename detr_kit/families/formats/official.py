@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..architecture import Architecture
 from ..key_names import KeyNames
+from ..layer_heads import LayerHeads
 from ..rules import Rule
 from ..shared_heads import SharedHeads
 
@@ -27,6 +28,17 @@ transformer.decoder_layers.{i}.norm_ffn.{p}         transformer.decoder.layers.{
 """
 """The part of the table that DETR and Deformable DETR share."""
 
+# norm2 follows self-attention and norm1 cross-attention.
+MULTI_SCALE = """
+neck.levels.{i}.conv.{p}                            input_proj.{i}.0.{p}
+neck.levels.{i}.norm.{p}                            input_proj.{i}.1.{p}
+transformer.level_embed                             transformer.level_embed
+transformer.decoder_layers.{i}.norm_self_attn.{p}   transformer.decoder.layers.{i}.norm2.{p}
+transformer.decoder_layers.{i}.cross_attn.{rest}    transformer.decoder.layers.{i}.cross_attn.{rest}
+transformer.decoder_layers.{i}.norm_cross_attn.{p}  transformer.decoder.layers.{i}.norm1.{p}
+"""
+"""The part of the table that networks of several levels share."""
+
 
 class OfficialNames(KeyNames):
     """Keys of the original code.
@@ -40,7 +52,7 @@ class OfficialNames(KeyNames):
     beginnings = BEGINNINGS
 
     def __init__(
-        self, table: Sequence[Rule], marks: tuple[str, ...], heads: SharedHeads | None = None
+        self, table: Sequence[Rule], marks: tuple[str, ...], heads: SharedHeads | LayerHeads | None = None
     ) -> None:
         super().__init__(table, (*BEGINNINGS, *marks))
         self.heads = heads
