@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..registry import MODELS
@@ -13,11 +16,18 @@ from .layers.feed_forward import FeedForward
 class DetrEncoderLayer(nn.Module):
     """Self-attention with positions added to query and key, then the FFN."""
 
-    def __init__(self, embed_dims: int, num_heads: int, ffn_dims: int, dropout: float) -> None:
+    def __init__(
+        self,
+        embed_dims: int,
+        num_heads: int,
+        ffn_dims: int,
+        dropout: float,
+        activation: Callable[[Tensor], Tensor] = F.relu,
+    ) -> None:
         super().__init__()
         self.self_attn = MultiheadAttention(embed_dims, num_heads, dropout)
         self.norm_self_attn = nn.LayerNorm(embed_dims)
-        self.ffn = FeedForward(embed_dims, ffn_dims, dropout)
+        self.ffn = FeedForward(embed_dims, ffn_dims, dropout, activation)
         self.norm_ffn = nn.LayerNorm(embed_dims)
         self.dropout = nn.Dropout(dropout)
 

@@ -69,8 +69,9 @@ class Measured:
             if "loss_" in name and not name.startswith(logged)
         }
         assert {name for name in self.losses if name.startswith("loss_")} == set(expected)
+        # 2e-5: the originals add 1e-6 to the areas that GIoU divides by.
         for name, value in expected.items():
-            assert self.losses[name].item() == pytest.approx(value, rel=1e-5), name
+            assert self.losses[name].item() == pytest.approx(value, rel=2e-5), name
         total = sum(self.criterion.weighted(self.losses).values())
         assert total.item() == pytest.approx(self.record["total"], rel=1e-5)
 

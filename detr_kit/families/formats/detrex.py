@@ -9,9 +9,9 @@ from torch import Tensor
 
 from ..architecture import Architecture
 from ..key_names import KeyNames
-from ..layer_heads import LayerHeads
 from ..neck_levels import extra_levels, number_levels
 from ..rules import Rule
+from ..stored_heads import StoredHeads
 
 BEGINNINGS = ("transformer.encoder.layers.0.attentions.",)
 
@@ -54,7 +54,7 @@ class DetrexNames(KeyNames):
     beginnings = BEGINNINGS
 
     def __init__(
-        self, table: Sequence[Rule], marks: tuple[str, ...], heads: LayerHeads | None = None
+        self, table: Sequence[Rule], marks: tuple[str, ...], heads: StoredHeads | None = None
     ) -> None:
         super().__init__(table, (*BEGINNINGS, *marks))
         self.heads = heads

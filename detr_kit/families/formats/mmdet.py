@@ -10,10 +10,9 @@ from torch import Tensor
 
 from ..architecture import Architecture
 from ..key_names import KeyNames
-from ..layer_heads import LayerHeads
 from ..neck_levels import extra_levels, number_levels
 from ..rules import Rule
-from ..shared_heads import SharedHeads
+from ..stored_heads import StoredHeads
 
 BEGINNINGS = ("bbox_head.cls_branches.", "bbox_head.fc_cls.")
 
@@ -48,6 +47,29 @@ box_heads.{i}.layers.2.{p}                              bbox_head.reg_branches.{
 """
 """The part of the table that networks of several levels share."""
 
+# Before COMMON, which has other names for self-attention.
+CONDITIONAL = """
+neck.levels.{i}.conv.{p}                neck.convs.{i}.conv.{p}
+transformer.encoder_layers.{i}.self_attn.{rest}     encoder.layers.{i}.self_attn.attn.{rest}
+ours.self_attn.query_content.{p}        theirs.self_attn.qcontent_proj.{p}
+ours.self_attn.query_position.{p}       theirs.self_attn.qpos_proj.{p}
+ours.self_attn.key_content.{p}          theirs.self_attn.kcontent_proj.{p}
+ours.self_attn.key_position.{p}         theirs.self_attn.kpos_proj.{p}
+ours.self_attn.value.{p}                theirs.self_attn.v_proj.{p}
+ours.self_attn.out_proj.{p}             theirs.self_attn.out_proj.{p}
+ours.cross_attn.query_content.{p}       theirs.cross_attn.qcontent_proj.{p}
+ours.cross_attn.query_position.{p}      theirs.cross_attn.qpos_proj.{p}
+ours.cross_attn.query_sine.{p}          theirs.cross_attn.qpos_sine_proj.{p}
+ours.cross_attn.key_content.{p}         theirs.cross_attn.kcontent_proj.{p}
+ours.cross_attn.key_position.{p}        theirs.cross_attn.kpos_proj.{p}
+ours.cross_attn.value.{p}               theirs.cross_attn.v_proj.{p}
+ours.cross_attn.out_proj.{p}            theirs.cross_attn.out_proj.{p}
+transformer.decoder_norm.{p}            decoder.post_norm.{p}
+transformer.query_scale.layers.{i}.{p}  decoder.query_scale.layers.{i}.{p}
+class_head.{p}                          bbox_head.fc_cls.{p}
+""".replace("ours.", "transformer.decoder_layers.{i}.").replace("theirs.", "decoder.layers.{i}.")
+"""The part of the table that networks with conditional attention share."""
+
 
 class MmdetNames(KeyNames):
     """mmdetection's keys.
@@ -61,7 +83,7 @@ class MmdetNames(KeyNames):
     beginnings = BEGINNINGS
 
     def __init__(
-        self, table: Sequence[Rule], marks: tuple[str, ...], heads: SharedHeads | LayerHeads | None = None
+        self, table: Sequence[Rule], marks: tuple[str, ...], heads: StoredHeads | None = None
     ) -> None:
         super().__init__(table, marks)
         self.heads = heads

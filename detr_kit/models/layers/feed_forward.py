@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import cast
 
@@ -10,17 +11,24 @@ from torch import Tensor, nn
 
 
 class FeedForward(nn.Module):
-    """linear, ReLU, dropout, linear (Vaswani et al. 2017, section 3.3)."""
+    """linear, activation, dropout, linear (Vaswani et al. 2017, section 3.3)."""
 
-    def __init__(self, embed_dims: int, hidden_dims: int, dropout: float = 0.0) -> None:
+    def __init__(
+        self,
+        embed_dims: int,
+        hidden_dims: int,
+        dropout: float = 0.0,
+        activation: Callable[[Tensor], Tensor] = F.relu,
+    ) -> None:
         super().__init__()
+        self.activation = activation
         self.linear1 = nn.Linear(embed_dims, hidden_dims)
         self.dropout = nn.Dropout(dropout)
         self.linear2 = nn.Linear(hidden_dims, embed_dims)
 
     def forward(self, x: Tensor) -> Tensor:
         """(…, embed_dims) -> (…, embed_dims)."""
-        return self.linear2(self.dropout(F.relu(self.linear1(x))))
+        return self.linear2(self.dropout(self.activation(self.linear1(x))))
 
 
 class MLP(nn.Module):
