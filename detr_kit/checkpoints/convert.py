@@ -27,7 +27,7 @@ class CheckpointFormat(str):
 
 
 def detect_format(state_dict: Mapping[str, Tensor]) -> CheckpointFormat:
-    """Whose keys these are: "detr_kit", "official", "mmdet" or "huggingface".
+    """Whose keys these are: "detr_kit", "official", "mmdet", "detrex" or "huggingface".
 
     Returns:
         A string that carries `.architecture`.
@@ -45,7 +45,7 @@ def convert_state_dict(
 
     Args:
         state_dict: of any known format, found by its keys.
-        to: "detr_kit", "official", "mmdet" or "huggingface".
+        to: "detr_kit", "official", "mmdet", "detrex" or "huggingface".
         classes: "keep", or "coco80" to pick mmdet's 80 contiguous classes from the 91 COCO ids.
 
     Returns:
@@ -75,6 +75,10 @@ def conversion_notes(
         dilation: whether the model is DC5.
     """
     notes = _names_of(architecture, to).notes(converted)
+    if to == "detr_kit":
+        for part, values in _names_of(architecture, source).differences.items():
+            told = ", ".join(f"{name}={value}" for name, value in values.items())
+            notes.append(f"{source} has another {part}: set model.network.{part} to {told} here")
     if dilation and source == "mmdet":
         notes.append('mmdet dilates all of the last stage: set model.network.backbone.dilation="all" here')
     if dilation and to == "mmdet":
@@ -99,7 +103,8 @@ def _to_ours(state_dict: Mapping[str, Tensor]) -> tuple[CheckpointFormat, dict[s
     family, names = family_of_keys(state_dict)
     try:
         ours = names.to_ours(state_dict)
-        return CheckpointFormat(names.format, family.architecture_of(ours)), ours
+        architecture = family.architecture_of(ours).with_differences(names.differences)
+        return CheckpointFormat(names.format, architecture), ours
     except (KeyError, IndexError, ValueError, ZeroDivisionError) as error:
         missing = f"{error} is missing" if isinstance(error, KeyError) else "tensors have other shapes"
         raise InputError(f"these look like {names.format} weights of a DETR, but {missing}") from error

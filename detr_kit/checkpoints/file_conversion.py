@@ -48,7 +48,7 @@ def convert_file(
 
     Args:
         source: .pth, .safetensors or a transformers folder.
-        to: "official", "mmdet", "huggingface" or "detr_kit".
+        to: "official", "mmdet", "detrex", "huggingface" or "detr_kit".
         out: .safetensors or .pth; for "huggingface" a folder, which gets a config.json as well.
         classes: "keep" or "coco80", see `convert_state_dict`.
         dilation: whether the model is DC5, which weights do not tell; needed for a folder's config.json.

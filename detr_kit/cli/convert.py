@@ -18,7 +18,10 @@ def add_command(commands: argparse._SubParsersAction) -> None:
     )
     add_offline_argument(parser)
     parser.add_argument(
-        "--to", required=True, choices=("official", "mmdet", "huggingface", "detr_kit"), help="whose format"
+        "--to",
+        required=True,
+        choices=("official", "mmdet", "detrex", "huggingface", "detr_kit"),
+        help="whose format",
     )
     parser.add_argument(
         "-o", "--out", required=True, help=".safetensors or .pth; for huggingface a folder, with config.json"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
@@ -33,6 +33,11 @@ class Architecture:
     num_queries: int | None
     network: Mapping[str, Any]
     foreign_part: str | None = None
+
+    def with_differences(self, differences: Mapping[str, Mapping[str, Any]]) -> Architecture:
+        """The same with parts of the network's config set otherwise, see KeyNames.differences."""
+        parts = {part: {**self.network[part], **values} for part, values in differences.items()}
+        return replace(self, network={**self.network, **parts}) if parts else self
 
     def network_config(
         self, *, num_heads: int | None = None, num_queries: int | None = None, dilation: bool = False

@@ -14,8 +14,8 @@ from .family import Family
 from .formats import HuggingFaceNames, MmdetNames, OfficialNames, huggingface, mmdet, official
 from .key_names import OwnNames
 from .registered import register
-from .resnet import count, resnet_config, resnet_depth
 from .rules import rules
+from .single_scale import SingleScaleParts
 
 OFFICIAL = rules(
     official.COMMON
@@ -71,35 +71,21 @@ class DETR(Family):
 
     def architecture_of(self, state: Mapping[str, Tensor]) -> Architecture:
         """See Family."""
-        num_logits, embed_dims = state["class_head.weight"].shape
+        parts = SingleScaleParts.of(state)
+        num_classes = len(state["class_head.weight"]) - 1
         queries = state.get("query_embed.weight")
-        ffn_dims = len(state.get("transformer.decoder_layers.0.ffn.linear1.bias", ()))
-        depth = resnet_depth(state)
-        backbone, channels = resnet_config(depth or 50, (32,))
-        foreign = None if depth else "backbone"
-        if foreign is None and "neck.levels.0.conv.weight" not in state:
-            foreign = "neck"
-        elif foreign is None and not ffn_dims:
-            foreign = "transformer"
         num_queries = None if queries is None else len(queries)
         network = dict(
             type="DETR",
-            num_classes=num_logits - 1,
+            num_classes=num_classes,
             num_queries=num_queries or 100,
-            backbone=backbone,
-            neck=dict(type="ChannelMapper", in_channels=channels, out_channels=embed_dims, norm_groups=None),
-            position_encoding=dict(type="SinePositionEncoding", num_feats=embed_dims // 2),
-            transformer=dict(
-                type="DetrTransformer",
-                embed_dims=embed_dims,
-                num_heads=8,  # which weights do not tell
-                num_encoder_layers=count(state, "transformer.encoder_layers."),
-                num_decoder_layers=count(state, "transformer.decoder_layers."),
-                ffn_dims=ffn_dims,
-            ),
+            backbone=parts.backbone,
+            neck=parts.neck,
+            position_encoding=dict(type="SinePositionEncoding", num_feats=parts.embed_dims // 2),
+            transformer=dict(type="DetrTransformer", **parts.transformer),
         )
-        name = f"detr_r{depth}" if depth else "detr"
-        return Architecture(self, name, num_logits - 1, num_queries, network, foreign)
+        name = f"detr_r{parts.depth}" if parts.depth else "detr"
+        return Architecture(self, name, num_classes, num_queries, network, parts.foreign_part)
 
     def class_rows(self, state: Mapping[str, Tensor]) -> dict[str, ClassRows]:
         """See Family: "no object" is last."""

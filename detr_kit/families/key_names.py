@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from torch import Tensor
 
@@ -21,12 +22,15 @@ class KeyNames:
 
     Attributes:
         format: "official", "mmdet", …; the formats' own classes are in `families/formats/`.
+        differences: what networks are given otherwise over there, in parts of the network's config, where
+            weights do not tell and results would differ: position encodings and the like.
         beginnings: how some key of every checkpoint begins, and no key of what is no detector: by these a
             network is found among all that a file holds.
     """
 
     format = ""
     beginnings: tuple[str, ...] = ()
+    differences: Mapping[str, Mapping[str, Any]] = {}
 
     def __init__(self, table: Sequence[Rule], marks: tuple[str, ...]) -> None:
         self.table, self.marks = table, marks

@@ -10,7 +10,7 @@ from ..errors import InputError
 from .family import Family
 from .key_names import KeyNames
 
-FORMATS = ("detr_kit", "official", "mmdet", "huggingface")
+FORMATS = ("detr_kit", "official", "mmdet", "detrex", "huggingface")
 _FAMILIES: dict[str, Family] = {}
 
 

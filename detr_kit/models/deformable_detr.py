@@ -7,16 +7,14 @@ import math
 from collections.abc import Sequence
 from typing import cast
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..registry import MODELS
 from ..structures import DetectorOutput, Target
-from .deformable_transformer import DeformableTransformer, valid_ratios_of
+from .deformable_transformer import DeformableTransformer
 from .layers.feed_forward import MLP
 from .layers.precision import at_least_float32, inverse_sigmoid
-from .layers.resize_mask import resize_mask
 from .necks.channel_mapper import ChannelMapper
 from .queries.proposals import ProposalStage
 
@@ -104,23 +102,13 @@ class DeformableDETR(nn.Module):
             targets: not read; networks that denoise do.
         """
         maps = self.neck(self.backbone(images))
-        shapes = [(m.shape[-2], m.shape[-1]) for m in maps]
-        masks = [resize_mask(padding_mask, images, m) for m in maps]
-        features = torch.cat([m.flatten(2).transpose(1, 2) for m in maps], dim=1)
-        position = torch.cat(
-            [
-                self.position_encoding(mask).flatten(1, 2) + self.transformer.level_embed[level]
-                for level, mask in enumerate(masks)
-            ],
-            dim=1,
-        ).to(features.dtype)
-        flat_mask = None if padding_mask is None else torch.cat([m.flatten(1) for m in masks], dim=1)
-        valid_ratios = valid_ratios_of(masks)
-
-        memory = self.transformer.encode(features, position, shapes, valid_ratios, flat_mask)
+        levels = self.transformer.flatten(maps, images, padding_mask, self.position_encoding)
+        memory = self.transformer.encode(levels)
         encoder = None
         if self.two_stage:
-            logits, boxes = self.proposals.propose(memory, masks, self.class_heads[-1], self.box_heads[-1])
+            logits, boxes = self.proposals.propose(
+                memory, levels.masks, self.class_heads[-1], self.box_heads[-1]
+            )
             encoder = (at_least_float32(logits), boxes.sigmoid())
             query_position, target, reference = self.proposals.queries(logits, boxes, memory.dtype)
         else:
@@ -134,9 +122,7 @@ class DeformableDETR(nn.Module):
             layers.append(self._read_out(index, state, reference))
             return layers[-1][1].detach() if self.refine else reference
 
-        self.transformer.decode(
-            target, query_position, reference, memory, shapes, valid_ratios, flat_mask, refine
-        )
+        self.transformer.decode(target, query_position, reference, memory, levels, refine)
         return DetectorOutput(*layers[-1], layers[:-1], encoder, self.classification)
 
     def _read_out(self, layer: int, state: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:

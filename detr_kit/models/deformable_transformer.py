@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +13,31 @@ from .layers import checkpointing as checkpointed
 from .layers.attention import MultiheadAttention
 from .layers.feed_forward import FeedForward
 from .layers.ms_deform_attn import MSDeformAttn
+from .layers.resize_mask import resize_mask
 
 Shapes = Sequence[tuple[int, int]]
+
+
+class Levels(NamedTuple):
+    """The levels of a batch one after the other, S pixels in all.
+
+    Attributes:
+        features: (B, S, C); position: (B, S, C) their encoding, level embedding included.
+        shapes: (H, W) of each level; masks: (B, H, W) of each, True on padding.
+        valid_ratios: (B, L, 2) share of each level that is image, as (x, y).
+        padding_mask: (B, S) True on padding, or None where the images have no mask.
+    """
+
+    features: Tensor
+    position: Tensor
+    shapes: Shapes
+    masks: Sequence[Tensor]
+    valid_ratios: Tensor
+    padding_mask: Tensor | None
+
+
+QueryPosition = Callable[[int, Tensor, Tensor], Tensor]
+"""(layer index, layer input (B, Q, C), reference in the first level with its padding) -> (B, Q, C)."""
 
 
 class DeformableEncoderLayer(nn.Module):
@@ -60,9 +84,11 @@ class DeformableDecoderLayer(nn.Module):
         memory: Tensor,
         shapes: Shapes,
         mask: Tensor | None,
+        attention_mask: Tensor | None = None,
     ) -> Tensor:
         query = x + query_position
-        x = self.norm_self_attn(x + self.dropout(self.self_attn(query, query, x)))
+        attended = self.self_attn(query, query, x, None, attention_mask)
+        x = self.norm_self_attn(x + self.dropout(attended))
         attended = self.cross_attn(x + query_position, reference_points, memory, shapes, mask)
         x = self.norm_cross_attn(x + self.dropout(attended))
         return self.norm_ffn(x + self.dropout(self.ffn(x)))
@@ -114,59 +140,80 @@ class DeformableTransformer(nn.Module):
                 module.reset_parameters()
         nn.init.normal_(self.level_embed)
 
-    def encode(
+    def flatten(
         self,
-        features: Tensor,
-        position: Tensor,
-        shapes: Shapes,
-        valid_ratios: Tensor,
+        maps: Sequence[Tensor],
+        images: Tensor,
         padding_mask: Tensor | None,
-    ) -> Tensor:
-        """Encode the flattened levels.
+        position_encoding: Callable[[Tensor], Tensor],
+    ) -> Levels:
+        """Put the levels one after the other.
 
         Args:
-            features: (B, S, C); position: (B, S, C) their encoding, level embedding included.
-            shapes: (H, W) of each level.
-            valid_ratios: (B, L, 2) share of each level that is image, as (x, y).
-            padding_mask: (B, S) True on padding, or None.
-
-        Returns:
-            (B, S, C), the memory.
+            maps: (B, C, H, W) of each level.
+            images: (B, 3, H, W) they are of; padding_mask: (B, H, W) of these, or None.
+            position_encoding: padding mask (B, H, W) of a level -> (B, H, W, C).
         """
-        reference_points = encoder_reference_points(shapes, valid_ratios)
-        memory = features
+        masks = [resize_mask(padding_mask, images, m) for m in maps]
+        features = torch.cat([m.flatten(2).transpose(1, 2) for m in maps], dim=1)
+        position = torch.cat(
+            [
+                position_encoding(mask).flatten(1, 2) + self.level_embed[level]
+                for level, mask in enumerate(masks)
+            ],
+            dim=1,
+        ).to(features.dtype)
+        return Levels(
+            features,
+            position,
+            [(m.shape[-2], m.shape[-1]) for m in maps],
+            masks,
+            valid_ratios_of(masks),
+            None if padding_mask is None else torch.cat([m.flatten(1) for m in masks], dim=1),
+        )
+
+    def encode(self, levels: Levels) -> Tensor:
+        """(B, S, C), the memory."""
+        reference_points = encoder_reference_points(levels.shapes, levels.valid_ratios)
+        memory = levels.features
         for layer in self.encoder_layers:
-            inputs = (memory, position, reference_points, shapes, padding_mask)
+            inputs = (memory, levels.position, reference_points, levels.shapes, levels.padding_mask)
             memory = checkpointed.run(self.checkpointing, layer, *inputs)
         return memory
 
     def decode(
         self,
         target: Tensor,
-        query_position: Tensor,
+        query_position: Tensor | QueryPosition,
         reference: Tensor,
         memory: Tensor,
-        shapes: Shapes,
-        valid_ratios: Tensor,
-        padding_mask: Tensor | None,
+        levels: Levels,
         refine: Callable[[int, Tensor, Tensor], Tensor],
+        attention_mask: Tensor | None = None,
     ) -> list[Tensor]:
         """Decode queries.
 
         Args:
-            target: (B, Q, C) content of the queries; query_position: (B, Q, C).
+            target: (B, Q, C) content of the queries.
+            query_position: (B, Q, C), or what gives it anew in each layer.
             reference: (B, Q, 2) points or (B, Q, 4) cxcywh boxes, normalised without padding.
-            memory: (B, S, C); shapes, valid_ratios, padding_mask: as in `encode`.
+            memory: (B, S, C) of `encode`; levels: what it is of.
             refine: (layer index, layer output, reference) -> the reference of the next layer.
+            attention_mask: (Q, Q) bool, True where a query must not see another, or None.
 
         Returns:
             (B, Q, C) after each layer.
         """
         outputs = []
         for index, layer in enumerate(self.decoder_layers):
-            ratios = valid_ratios if reference.shape[-1] == 2 else valid_ratios.repeat(1, 1, 2)
-            reference_points = reference[:, :, None] * ratios[:, None]
-            inputs = (target, query_position, reference_points, memory, shapes, padding_mask)
+            ratios = levels.valid_ratios
+            ratios = ratios if reference.shape[-1] == 2 else ratios.repeat(1, 1, 2)
+            points = reference[:, :, None] * ratios[:, None]
+            if isinstance(query_position, Tensor):
+                position = query_position
+            else:
+                position = query_position(index, target, points[:, :, 0])
+            inputs = (target, position, points, memory, levels.shapes, levels.padding_mask, attention_mask)
             target = checkpointed.run(self.checkpointing, layer, *inputs)
             outputs.append(target)
             reference = refine(index, target, reference)

@@ -1,4 +1,4 @@
-"""One pass of a network on the square images and targets of shared/reference/FACTS.md, and what must come out."""
+"""One pass of a network on the square images of shared/reference/FACTS.md, and what must come out."""
 
 import numpy as np
 import pytest

@@ -1,7 +1,8 @@
 """What is common to all families in the checkpoints of each project."""
 
+from .detrex import DetrexNames
 from .huggingface import HuggingFaceNames
-from .mmdet import MmdetNames
+from .mmdet import MmdetMultiScaleNames, MmdetNames
 from .official import OfficialNames
 
-__all__ = ["HuggingFaceNames", "MmdetNames", "OfficialNames"]
+__all__ = ["DetrexNames", "HuggingFaceNames", "MmdetMultiScaleNames", "MmdetNames", "OfficialNames"]

@@ -17,7 +17,7 @@ from ...categories import Categories
 from ..architecture import Architecture
 from ..key_names import KeyNames
 from ..rules import Rule
-from ..shared_heads import SharedHeads
+from ..stored_heads import StoredHeads
 
 BEGINNINGS = ("model.backbone.", "model.encoder.layers.")
 
@@ -60,7 +60,7 @@ class HuggingFaceNames(KeyNames):
     counts_batches: ClassVar[bool] = False
 
     def __init__(
-        self, table: Sequence[Rule], marks: tuple[str, ...], heads: SharedHeads | None = None
+        self, table: Sequence[Rule], marks: tuple[str, ...], heads: StoredHeads | None = None
     ) -> None:
         super().__init__(table, marks)
         self.heads = heads

@@ -9,7 +9,7 @@ from torch import Tensor
 from ..architecture import Architecture
 from ..key_names import KeyNames
 from ..rules import Rule
-from ..shared_heads import SharedHeads
+from ..stored_heads import StoredHeads
 
 BEGINNINGS = ("backbone.0.body.",)
 
@@ -27,6 +27,41 @@ transformer.decoder_layers.{i}.norm_ffn.{p}         transformer.decoder.layers.{
 """
 """The part of the table that DETR and Deformable DETR share."""
 
+# norm2 follows self-attention and norm1 cross-attention.
+MULTI_SCALE = """
+neck.levels.{i}.conv.{p}                            input_proj.{i}.0.{p}
+neck.levels.{i}.norm.{p}                            input_proj.{i}.1.{p}
+transformer.level_embed                             transformer.level_embed
+transformer.decoder_layers.{i}.norm_self_attn.{p}   transformer.decoder.layers.{i}.norm2.{p}
+transformer.decoder_layers.{i}.cross_attn.{rest}    transformer.decoder.layers.{i}.cross_attn.{rest}
+transformer.decoder_layers.{i}.norm_cross_attn.{p}  transformer.decoder.layers.{i}.norm1.{p}
+"""
+"""The part of the table that networks of several levels share."""
+
+# Before COMMON, which would keep our names of self-attention's projections.
+CONDITIONAL = """
+neck.levels.0.conv.{p}                  input_proj.{p}
+ours.self_attn.query_content.{p}        theirs.sa_qcontent_proj.{p}
+ours.self_attn.query_position.{p}       theirs.sa_qpos_proj.{p}
+ours.self_attn.key_content.{p}          theirs.sa_kcontent_proj.{p}
+ours.self_attn.key_position.{p}         theirs.sa_kpos_proj.{p}
+ours.self_attn.value.{p}                theirs.sa_v_proj.{p}
+ours.norm_self_attn.{p}                 theirs.norm1.{p}
+ours.cross_attn.query_content.{p}       theirs.ca_qcontent_proj.{p}
+ours.cross_attn.query_position.{p}      theirs.ca_qpos_proj.{p}
+ours.cross_attn.query_sine.{p}          theirs.ca_qpos_sine_proj.{p}
+ours.cross_attn.key_content.{p}         theirs.ca_kcontent_proj.{p}
+ours.cross_attn.key_position.{p}        theirs.ca_kpos_proj.{p}
+ours.cross_attn.value.{p}               theirs.ca_v_proj.{p}
+ours.cross_attn.out_proj.{p}            theirs.cross_attn.out_proj.{p}
+ours.norm_cross_attn.{p}                theirs.norm2.{p}
+transformer.decoder_norm.{p}            transformer.decoder.norm.{p}
+transformer.query_scale.layers.{i}.{p}  transformer.decoder.query_scale.layers.{i}.{p}
+class_head.{p}                          class_embed.{p}
+box_head.layers.{i}.{p}                 bbox_embed.layers.{i}.{p}
+""".replace("ours.", "transformer.decoder_layers.{i}.").replace("theirs.", "transformer.decoder.layers.{i}.")
+"""The part of the table that networks with conditional attention share."""
+
 
 class OfficialNames(KeyNames):
     """Keys of the original code.
@@ -40,7 +75,7 @@ class OfficialNames(KeyNames):
     beginnings = BEGINNINGS
 
     def __init__(
-        self, table: Sequence[Rule], marks: tuple[str, ...], heads: SharedHeads | None = None
+        self, table: Sequence[Rule], marks: tuple[str, ...], heads: StoredHeads | None = None
     ) -> None:
         super().__init__(table, (*BEGINNINGS, *marks))
         self.heads = heads

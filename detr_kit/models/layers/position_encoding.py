@@ -76,6 +76,21 @@ def sine_encoding(positions: Tensor, num_feats: int, temperature: float = 10000.
     return torch.stack((angle[..., 0::2].sin(), angle[..., 1::2].cos()), dim=-1).flatten(-2)
 
 
+def query_encoding(reference: Tensor, num_feats: int) -> Tensor:
+    """Sine encoding of where queries are, as DAB-DETR and what grew from it have it (Liu et al. 2022, 4.2).
+
+    Args:
+        reference: (…, 2) points or (…, 4) cxcywh boxes in [0, 1].
+        num_feats: channels for each number.
+
+    Returns:
+        (…, 2 or 4 · num_feats): y before x, then width and height.
+    """
+    first, *others = reference.unbind(-1)
+    encoded = [sine_encoding(part * (2 * math.pi), num_feats) for part in (others[0], first, *others[1:])]
+    return torch.cat(encoded, dim=-1)
+
+
 @MODELS.register_module()
 class LearnedPositionEncoding(nn.Module):
     """One learned vector a row and one a column (Carion et al. 2020, table 3).

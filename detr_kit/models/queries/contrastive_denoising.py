@@ -31,6 +31,7 @@ class ContrastiveDenoising(Denoising):
     """
 
     queries_per_object = 2
+    teaches_padding = True
 
     def __init__(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,6 +12,8 @@ from torch.nn.utils.rnn import pad_sequence
 from ...errors import InputError
 from ...registry import MODELS
 from ...structures import DenoisingOutput, Matches, Target
+
+_CERTAINLY_NOT = -1e4  # a logit whose sigmoid is 0, and with it the loss of what is not there
 
 
 class Noise(NamedTuple):
@@ -35,10 +37,11 @@ class DenoisingQueries(NamedTuple):
     Attributes:
         labels: (B, D) int64 noisy classes, num_classes on padding.
         boxes: (B, D, 4) float32 noisy cxcywh in [0, 1].
-        padding: (B, D) bool: of images with fewer objects than the fullest; these find nothing.
+        padding: (B, D) bool: of images with fewer objects than the fullest.
         attention_mask: (D + Q, D + Q) bool, True where a query (row) must not see another (column).
         matches: which query was made from which object.
         num_groups: how often each object is asked for.
+        teaches_padding: queries on padding learn to find nothing; else nothing is learnt from them.
     """
 
     labels: Tensor
@@ -47,6 +50,7 @@ class DenoisingQueries(NamedTuple):
     attention_mask: Tensor
     matches: Matches
     num_groups: int
+    teaches_padding: bool
 
     def split(
         self, layers: Sequence[tuple[Tensor, Tensor]]
@@ -54,6 +58,9 @@ class DenoisingQueries(NamedTuple):
         """(logits, boxes) of D + Q queries in each layer -> what became of the D, and the layers of the Q."""
         count = self.labels.shape[1]
         noisy = [(logits[:, :count], boxes[:, :count]) for logits, boxes in layers]
+        if not self.teaches_padding:
+            padding = self.padding[..., None]
+            noisy = [(logits.masked_fill(padding, _CERTAINLY_NOT), boxes) for logits, boxes in noisy]
         others = [(logits[:, count:], boxes[:, count:]) for logits, boxes in layers]
         return DenoisingOutput(noisy, self.matches, self.num_groups), others
 
@@ -70,7 +77,7 @@ class Denoising:
 
     Args:
         num_groups: copies of every object.
-        num_denoising: in place of num_groups: objects × copies in an image; as many groups as fit, at least 1.
+        num_denoising: in place of num_groups: objects × copies in an image; the groups that fit, at least 1.
         label_noise: share of queries whose class is drawn anew, by chance also the right one.
         box_noise: how far a box moves, in parts of what would be far: centres leave by half a side at most,
             and sides grow by their own length.
@@ -81,8 +88,10 @@ class Denoising:
         InputError: num_groups and num_denoising both or neither, or a number out of range.
     """
 
-    queries_per_object = 1
+    queries_per_object: ClassVar[int] = 1
     """In each group."""
+    teaches_padding: ClassVar[bool] = False
+    """See DenoisingQueries."""
 
     def __init__(
         self,
@@ -137,7 +146,8 @@ class Denoising:
         boxes = boxes.masked_fill(padding[..., None], self.padding_box)
         size = self.queries_per_object * most
         mask = _attention_mask(groups, size, num_queries, device)
-        return DenoisingQueries(labels, boxes, padding, mask, _matches(counts, groups, size, device), groups)
+        matches = _matches(counts, groups, size, device)
+        return DenoisingQueries(labels, boxes, padding, mask, matches, groups, self.teaches_padding)
 
     def draw(self, batch: int, count: int, num_classes: int, device: torch.device) -> Noise:
         """Random numbers for `count` queries in each image, from torch's generator of the device."""

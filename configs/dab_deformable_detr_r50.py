@@ -1,0 +1,41 @@
+# DAB-Deformable-DETR, ResNet-50, four levels, 50 epochs: COCO val2017 AP 48.7 (the code's README, "v2").
+_base_ = ["_base_/coco.py", "_base_/runtime.py", "_base_/fifty_epochs.py"]
+
+model = dict(
+    type="TrainableDetector",
+    network=dict(
+        type="DabDeformableDETR",
+        num_classes=91,  # labels are COCO category ids
+        num_queries=300,
+        backbone=dict(
+            type="ResNet",
+            depth=50,
+            strides=(8, 16, 32),
+            frozen_stages=1,
+            norm="frozen",
+            weights="ResNet50_Weights.IMAGENET1K_V1",
+        ),
+        neck=dict(type="ChannelMapper", in_channels=[512, 1024, 2048], out_channels=256, num_levels=4),
+        position_encoding=dict(type="SinePositionEncoding", num_feats=128, offset=-0.5),
+        transformer=dict(
+            type="DeformableTransformer",
+            embed_dims=256,
+            num_heads=8,
+            num_encoder_layers=6,
+            num_decoder_layers=6,
+            ffn_dims=2048,
+            dropout=0.0,
+            num_levels=4,
+            num_points=4,
+        ),
+    ),
+    criterion=dict(
+        type="SetCriterion",
+        classification="focal",
+        matcher=dict(type="HungarianMatcher", classification="focal", cost_class=2, cost_bbox=5, cost_giou=2),
+        weight_class=1,
+        weight_bbox=5,
+        weight_giou=2,
+    ),
+    postprocessor=dict(type="SigmoidPostprocessor", max_detections=100),
+)
