@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-import yaml
-
 TABLE = Path(__file__).with_name("published.yaml")
 
 
@@ -41,6 +39,8 @@ class Published:
 @lru_cache(maxsize=1)
 def all_published() -> tuple[Published, ...]:
     """Every row, in the table's order."""
+    import yaml  # not for those who only ask for help
+
     return tuple(Published(**row) for row in yaml.safe_load(TABLE.read_text(encoding="utf-8")))
 
 
