@@ -27,6 +27,15 @@ def write_small_model(config: Path, folder: Path) -> Path:
     """The checkpoint of a network whose batch norms turn zeros into something, as trained ones do."""
     torch.manual_seed(0)
     network = build_network(config)
+    shake(network)
+    path = folder / "weights.safetensors"
+    categories = Categories(SHAPES, tuple(range(1, len(SHAPES) + 1)))
+    write_checkpoint(path, network.state_dict(), categories.to_metadata())
+    return path
+
+
+def shake(network: torch.nn.Module) -> None:
+    """Batch norms turn zeros into something, as trained ones do, and boxes differ from the anchors."""
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             torch.nn.init.normal_(module.bias, std=0.3)
@@ -37,10 +46,6 @@ def write_small_model(config: Path, folder: Path) -> Path:
         for module in network.modules():
             if isinstance(module, MLP):
                 torch.nn.init.normal_(module.output_layer.weight, std=0.3)
-    path = folder / "weights.safetensors"
-    categories = Categories(SHAPES, tuple(range(1, len(SHAPES) + 1)))
-    write_checkpoint(path, network.state_dict(), categories.to_metadata())
-    return path
 
 
 def _image(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
