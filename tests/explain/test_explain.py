@@ -11,6 +11,8 @@ from detr_kit import Detector
 from detr_kit.cli import main
 from detr_kit.errors import InputError
 from detr_kit.explain.attention import recorded_inputs
+from detr_kit.families import family_of_network
+from detr_kit.models.layers.ms_deform_attn import Values
 from detr_kit.ops import ms_deform_attn
 
 from ..places import TINY
@@ -52,7 +54,8 @@ def test_weights_of_a_head_sum_to_one(small_detector, image):
 @torch.inference_mode()
 def test_the_attention_shown_is_the_attention_used(small_detector, image):
     """With the shown weights (and points) the layer's output can be computed, and is what the layer gave."""
-    modules = [layer.cross_attn for layer in small_detector.network.transformer.decoder_layers]
+    network = small_detector.network
+    modules, _ = family_of_network(network).explained_modules(network)
     outputs = _outputs(small_detector, image, modules)
     with recorded_inputs(modules) as calls:
         small_detector(image)
@@ -61,9 +64,9 @@ def test_the_attention_shown_is_the_attention_used(small_detector, image):
     for index, (module, call) in enumerate(zip(modules, calls, strict=True)):
         value = call[2]
         if hasattr(attention, "points"):
-            heads = module.value_proj(value).unflatten(-1, (module.num_heads, -1))
+            values = value if isinstance(value, Values) else module.values_of(value, call[3])
             shown = (attention.points[index][None, None], attention.weights[index][None, None])
-            attended = ms_deform_attn(heads, call[3], None, *shown)[0, 0]
+            attended = ms_deform_attn(values.values, values.shapes, None, *shown)[0, 0]
         else:
             value = torch.nn.functional.linear(
                 value, module.in_proj_weight.chunk(3)[2], module.in_proj_bias.chunk(3)[2]
