@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from .data_formats import WRITERS, small_set
-from .places import SHARED, TINY
+from .places import SHARED, SMALL, TINY
 
 # What needs mmengine or pycocotools is imported by the fixtures that use it: a bare GPU machine has neither,
 # and runs the tests of the op.
@@ -71,7 +71,7 @@ def trained(shapes, tmp_path_factory):
     return work_dir, runner
 
 
-@pytest.fixture(scope="session", params=["Deformable DETR", "DETR"])
+@pytest.fixture(scope="session", params=SMALL)
 def small_model(request, tmp_path_factory):
     """Config and checkpoint of a small network, of each architecture in turn."""
     from .small_models import CONFIGS, write_small_model

@@ -1,4 +1,4 @@
-"""Small networks of both architectures, and images of several sizes, for tests."""
+"""Small networks of every family, and images of several sizes, for tests."""
 
 from pathlib import Path
 
@@ -11,9 +11,9 @@ from detr_kit.categories import Categories
 from detr_kit.checkpoints import write_checkpoint
 from detr_kit.data.shapes import SHAPES
 
-from .places import TINY, TINY_DETR
+from .places import SMALL
 
-CONFIGS = {"Deformable DETR": TINY, "DETR": TINY_DETR}
+CONFIGS = SMALL
 
 
 def write_small_model(config: Path, folder: Path) -> Path:

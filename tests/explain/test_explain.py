@@ -60,7 +60,10 @@ def test_the_attention_shown_is_the_attention_used(small_detector, image):
     attention, query = explanation.attention, explanation.query
     for index, (module, call) in enumerate(zip(modules, calls, strict=True)):
         value = call[2]
-        if hasattr(attention, "points"):
+        if hasattr(module, "query_sine"):
+            heads = module.value(call[3])[0].unflatten(-1, (module.num_heads, -1))
+            attended = torch.einsum("ms,smc->mc", attention.maps[index].flatten(1), heads).flatten()
+        elif hasattr(attention, "points"):
             heads = module.value_proj(value).unflatten(-1, (module.num_heads, -1))
             shown = (attention.points[index][None, None], attention.weights[index][None, None])
             attended = ms_deform_attn(heads, call[3], None, *shown)[0, 0]
