@@ -114,9 +114,9 @@ def test_proposals_are_pixels_of_the_image_without_its_padding(network):
     images = torch.rand(1, 3, 192, 192).masked_fill(mask[:, None], 0)
     boxes = network(images, mask).encoder[1][0]
     assert len(boxes) == 24 * 24 + 12 * 12
-    found = {(round(float(y), 4), round(float(side), 4)) for _, y, side, _ in boxes if y < 1}
+    found = {(round(float(y) * 32), round(float(side), 3)) for _, y, side, _ in boxes if y < 1}
     assert found == {
-        (round((row + 0.5) * stride / 128, 4), side)
+        (round((row + 0.5) * stride / 4), side)  # in 32nds of the image
         for stride, side in ((8, 0.05), (16, 0.1))
         for row in range(128 // stride)
     }
