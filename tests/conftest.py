@@ -71,7 +71,7 @@ def trained(shapes, tmp_path_factory):
     return work_dir, runner
 
 
-@pytest.fixture(scope="session", params=["Deformable DETR", "DETR"])
+@pytest.fixture(scope="session", params=["Deformable DETR", "DETR", "RT-DETR", "RT-DETRv2", "D-FINE"])
 def small_model(request, tmp_path_factory):
     """Config and checkpoint of a small network, of each architecture in turn."""
     from .small_models import CONFIGS, write_small_model

@@ -1,4 +1,4 @@
-"""Small networks of both architectures, and images of several sizes, for tests."""
+"""Small networks of every architecture, and images of several sizes, for tests."""
 
 from pathlib import Path
 
@@ -10,28 +10,42 @@ from detr_kit import build_network
 from detr_kit.categories import Categories
 from detr_kit.checkpoints import write_checkpoint
 from detr_kit.data.shapes import SHAPES
+from detr_kit.models.layers.feed_forward import MLP
 
-from .places import TINY, TINY_DETR
+from .places import TINY, TINY_D_FINE, TINY_DETR, TINY_RT_DETR, TINY_RT_DETR_V2
 
-CONFIGS = {"Deformable DETR": TINY, "DETR": TINY_DETR}
+CONFIGS = {
+    "Deformable DETR": TINY,
+    "DETR": TINY_DETR,
+    "RT-DETR": TINY_RT_DETR,
+    "RT-DETRv2": TINY_RT_DETR_V2,
+    "D-FINE": TINY_D_FINE,
+}
 
 
 def write_small_model(config: Path, folder: Path) -> Path:
     """The checkpoint of a network whose batch norms turn zeros into something, as trained ones do."""
     torch.manual_seed(0)
     network = build_network(config)
+    shake(network)
+    path = folder / "weights.safetensors"
+    categories = Categories(SHAPES, tuple(range(1, len(SHAPES) + 1)))
+    write_checkpoint(path, network.state_dict(), categories.to_metadata())
+    return path
+
+
+def shake(network: torch.nn.Module) -> None:
+    """Batch norms turn zeros into something, as trained ones do, and boxes differ from the anchors."""
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             torch.nn.init.normal_(module.bias, std=0.3)
             torch.nn.init.normal_(module.running_mean, std=0.1)
     for parameter in network.box_head.parameters() if hasattr(network, "box_head") else ():
         torch.nn.init.normal_(parameter, std=0.3)
-    for head in getattr(network, "box_heads", ()):
-        torch.nn.init.normal_(head.output_layer.weight, std=0.3)
-    path = folder / "weights.safetensors"
-    categories = Categories(SHAPES, tuple(range(1, len(SHAPES) + 1)))
-    write_checkpoint(path, network.state_dict(), categories.to_metadata())
-    return path
+    if not hasattr(network, "box_head"):
+        for module in network.modules():
+            if isinstance(module, MLP):
+                torch.nn.init.normal_(module.output_layer.weight, std=0.3)
 
 
 def _image(rng: np.random.Generator, height: int, width: int) -> np.ndarray:

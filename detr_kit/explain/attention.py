@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import InputError
 from ..models.layers.attention import MultiheadAttention
+from ..models.layers.conditional_attention import ConditionalCrossAttention
 from ..models.layers.ms_deform_attn import MSDeformAttn
 
 
@@ -49,6 +49,7 @@ class GlobalAttention:
 
 
 Attention = DeformableAttention | GlobalAttention
+_Global = MultiheadAttention | ConditionalCrossAttention
 
 
 @contextmanager
@@ -80,8 +81,8 @@ def attention_of(
     """
     if all(isinstance(module, MSDeformAttn) for module in modules):
         return deformable_attention(cast(Sequence[MSDeformAttn], modules), calls, query)
-    if all(isinstance(module, MultiheadAttention) for module in modules):
-        return global_attention(cast(Sequence[MultiheadAttention], modules), calls, query, map_size)
+    if all(isinstance(module, MultiheadAttention | ConditionalCrossAttention) for module in modules):
+        return global_attention(cast(Sequence[_Global], modules), calls, query, map_size)
     kinds = ", ".join(sorted({type(module).__name__ for module in modules}))
     raise InputError(f"explain: cross-attention of the kind {kinds} cannot be shown")
 
@@ -103,7 +104,7 @@ def deformable_attention(
 
 
 def global_attention(
-    modules: Sequence[MultiheadAttention],
+    modules: Sequence[_Global],
     calls: Sequence[tuple[Any, ...]],
     query: int,
     map_size: tuple[int, int],
@@ -114,12 +115,8 @@ def global_attention(
         map_size: (h, w) of the feature map whose pixels are the keys.
     """
     maps = []
-    for module, (x, key, *_) in zip(modules, calls, strict=True):
-        width = x.shape[-1]
-        weight, bias = module.in_proj_weight, module.in_proj_bias
-        q = F.linear(x[0, query], weight[:width], bias[:width]).float()
-        k = F.linear(key[0], weight[width : 2 * width], bias[width : 2 * width]).float()
-        q, k = (t.unflatten(-1, (module.num_heads, -1)) for t in (q, k))
-        logits = torch.einsum("mc,smc->ms", q, k) / q.shape[-1] ** 0.5
+    for module, inputs in zip(modules, calls, strict=True):
+        q, k = (t[0].float() for t in module.queries_and_keys(*inputs))
+        logits = torch.einsum("mc,msc->ms", q[:, query], k) / q.shape[-1] ** 0.5
         maps.append(logits.softmax(-1).unflatten(-1, map_size))
     return GlobalAttention(torch.stack(maps).cpu())

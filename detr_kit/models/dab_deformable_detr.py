@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, ClassVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +18,7 @@ from .layers.feed_forward import MLP
 from .layers.position_encoding import query_encoding
 from .layers.precision import at_least_float32, inverse_sigmoid
 from .necks.channel_mapper import ChannelMapper
-from .queries.denoising import Denoising, DenoisingQueries
+from .queries.denoising import Denoising, DenoisingQueries, no_objects
 from .queries.label_queries import LabelQueries
 
 _EPS = 1e-3  # of the inverse sigmoid; other DETRs have 1e-5
@@ -42,12 +42,14 @@ class DabDeformableDETR(nn.Module):
 
     Attributes:
         classification: "focal", what the logits mean; criterion and postprocessor have to know.
+        criterion: what its loss has of its own, see `criterion_for`.
 
     Raises:
         ValueError: as many levels in the neck as not in the transformer.
     """
 
     classification = "focal"
+    criterion: ClassVar[dict[str, Any]] = {"weight_class": 1.0}
 
     def __init__(
         self,
@@ -111,7 +113,7 @@ class DabDeformableDETR(nn.Module):
         content = content.expand(len(images), -1, -1)
         reference = at_least_float32(self.reference_embed.weight).sigmoid().expand(len(images), -1, -1)
         attention_mask = None
-        noisy = self._denoising_queries(targets, images.device)
+        noisy = self._denoising_queries(images, targets, reference.shape[1])
         if noisy is not None:
             attention_mask = noisy.attention_mask
             content = torch.cat((self.label_queries.noisy(noisy), content), dim=1)
@@ -135,12 +137,15 @@ class DabDeformableDETR(nn.Module):
         )
 
     def _denoising_queries(
-        self, targets: Sequence[Target] | None, device: torch.device
+        self, images: Tensor, targets: Sequence[Target] | None, num_queries: int
     ) -> DenoisingQueries | None:
-        if self.denoising is None or targets is None or not self.training:
+        if self.denoising is None or not self.training:
             return None
         return self.denoising(
-            targets, num_queries=self.num_queries, num_classes=self.num_classes, device=device
+            no_objects(len(images)) if targets is None else targets,
+            num_queries=num_queries,
+            num_classes=self.num_classes,
+            device=images.device,
         )
 
     def _position_of(self, index: int, content: Tensor, reference: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,7 @@ from .dab_detr_transformer import DabTransformer
 from .layers.feed_forward import MLP
 from .layers.precision import at_least_float32, inverse_sigmoid
 from .layers.resize_mask import resize_mask
-from .queries.denoising import Denoising, DenoisingQueries
+from .queries.denoising import Denoising, DenoisingQueries, no_objects
 from .queries.label_queries import LabelQueries
 
 _EPS = 1e-3  # of the inverse sigmoid; other DETRs have 1e-5
@@ -42,12 +43,14 @@ class DabDETR(nn.Module):
 
     Attributes:
         classification: "focal", what the logits mean; criterion and postprocessor have to know.
+        criterion: what its loss has of its own, see `criterion_for`.
 
     Raises:
         InputError: patterns and denoising.
     """
 
     classification = "focal"
+    criterion: ClassVar[dict[str, Any]] = {"weight_class": 1.0}
 
     def __init__(
         self,
@@ -104,7 +107,7 @@ class DabDETR(nn.Module):
 
         content, reference = self._queries(len(images))
         attention_mask = None
-        noisy = self._denoising_queries(targets, reference.shape[1], images.device)
+        noisy = self._denoising_queries(images, targets, reference.shape[1])
         if noisy is not None:
             attention_mask = noisy.attention_mask
             content = torch.cat((self.label_queries.noisy(noisy), content), dim=1)
@@ -146,11 +149,16 @@ class DabDETR(nn.Module):
         return content.expand(batch, -1, -1), reference.expand(batch, -1, -1)
 
     def _denoising_queries(
-        self, targets: Sequence[Target] | None, num_queries: int, device: torch.device
+        self, images: Tensor, targets: Sequence[Target] | None, num_queries: int
     ) -> DenoisingQueries | None:
-        if self.denoising is None or targets is None or not self.training:
+        if self.denoising is None or not self.training:
             return None
-        return self.denoising(targets, num_queries=num_queries, num_classes=self.num_classes, device=device)
+        return self.denoising(
+            no_objects(len(images)) if targets is None else targets,
+            num_queries=num_queries,
+            num_classes=self.num_classes,
+            device=images.device,
+        )
 
     def _moved(self, state: Tensor, reference: Tensor) -> Tensor:
         """Boxes (B, Q, 4) that the head puts in place of the reference."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,7 @@ from .layers.feed_forward import MLP
 from .layers.position_encoding import query_encoding
 from .layers.precision import at_least_float32, inverse_sigmoid
 from .necks.channel_mapper import ChannelMapper
-from .queries.denoising import Denoising, DenoisingQueries
+from .queries.denoising import Denoising, DenoisingQueries, no_objects
 from .queries.mixed_selection import MixedQuerySelection
 
 _EPS = 1e-3  # of the inverse sigmoid; other DETRs have 1e-5
@@ -47,12 +48,14 @@ class DINO(nn.Module):
 
     Attributes:
         classification: "focal", what the logits mean; criterion and postprocessor have to know.
+        criterion: what its loss has of its own, see `criterion_for`.
 
     Raises:
         ValueError: as many levels in the neck as not in the transformer.
     """
 
     classification = "focal"
+    criterion: ClassVar[dict[str, Any]] = {"weight_class": 1.0}
 
     def __init__(
         self,
@@ -114,7 +117,7 @@ class DINO(nn.Module):
         selected = self.selection(memory, levels.masks)
         reference, mask = selected.boxes.detach(), None
         content = self.query_embed.weight[: reference.shape[1]].expand(len(images), -1, -1)
-        noisy = self._denoising_queries(targets, reference.shape[1], images.device)
+        noisy = self._denoising_queries(images, targets, reference.shape[1])
         if noisy is not None:
             made, mask = self.label_embed(noisy.labels), noisy.attention_mask
             content = torch.cat((made.masked_fill(noisy.padding[..., None], 0), content), dim=1)
@@ -145,11 +148,16 @@ class DINO(nn.Module):
         )
 
     def _denoising_queries(
-        self, targets: Sequence[Target] | None, num_queries: int, device: torch.device
+        self, images: Tensor, targets: Sequence[Target] | None, num_queries: int
     ) -> DenoisingQueries | None:
-        if self.denoising is None or targets is None or not self.training:
+        if self.denoising is None or not self.training:
             return None
-        return self.denoising(targets, num_queries=num_queries, num_classes=self.num_classes, device=device)
+        return self.denoising(
+            no_objects(len(images)) if targets is None else targets,
+            num_queries=num_queries,
+            num_classes=self.num_classes,
+            device=images.device,
+        )
 
     def _position_of(self, index: int, content: Tensor, reference: Tensor) -> Tensor:
         """Where queries are, for attention: nothing of the content enters."""

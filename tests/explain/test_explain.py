@@ -11,6 +11,8 @@ from detr_kit import Detector
 from detr_kit.cli import main
 from detr_kit.errors import InputError
 from detr_kit.explain.attention import recorded_inputs
+from detr_kit.families import family_of_network
+from detr_kit.models.layers.ms_deform_attn import Values
 from detr_kit.ops import ms_deform_attn
 
 from ..places import TINY
@@ -22,11 +24,17 @@ def image():
     return random_images(3)[0]
 
 
+def _run(detector: Detector, image: np.ndarray):
+    """The network itself, not the copy of it that is ready for many images."""
+    pixels = detector.transforms(torch.from_numpy(image).permute(2, 0, 1))[None]
+    detector.network(detector._normalise(pixels), None)
+
+
 def _outputs(detector: Detector, image: np.ndarray, modules):
     """What the modules gave while the detector ran on an image."""
     outputs = []
     handles = [m.register_forward_hook(lambda _, __, output: outputs.append(output)) for m in modules]
-    detector(image, score_threshold=0)
+    _run(detector, image)
     for handle in handles:
         handle.remove()
     return outputs
@@ -52,18 +60,19 @@ def test_weights_of_a_head_sum_to_one(small_detector, image):
 @torch.inference_mode()
 def test_the_attention_shown_is_the_attention_used(small_detector, image):
     """With the shown weights (and points) the layer's output can be computed, and is what the layer gave."""
-    modules = [layer.cross_attn for layer in small_detector.network.transformer.decoder_layers]
+    network = small_detector.network
+    modules, _ = family_of_network(network).explained_modules(network)
     outputs = _outputs(small_detector, image, modules)
     with recorded_inputs(modules) as calls:
-        small_detector(image)
+        _run(small_detector, image)
     explanation = small_detector.explain(image, 1)
     attention, query = explanation.attention, explanation.query
     for index, (module, call) in enumerate(zip(modules, calls, strict=True)):
         value = call[2]
         if hasattr(attention, "points"):
-            heads = module.value_proj(value).unflatten(-1, (module.num_heads, -1))
+            values = value if isinstance(value, Values) else module.values_of(value, call[3])
             shown = (attention.points[index][None, None], attention.weights[index][None, None])
-            attended = ms_deform_attn(heads, call[3], None, *shown)[0, 0]
+            attended = ms_deform_attn(values.values, values.shapes, None, *shown)[0, 0]
         else:
             value = torch.nn.functional.linear(
                 value, module.in_proj_weight.chunk(3)[2], module.in_proj_bias.chunk(3)[2]

@@ -14,6 +14,7 @@ from detr_kit.engine import evaluate
 from detr_kit.engine.trainable_detector import groups_of_one_size
 from detr_kit.errors import InputError
 from detr_kit.inference.batch_size import automatic_batch_size
+from detr_kit.pixel_scale import pixel_scale_of
 from detr_kit.structures import ImageBatch, Target
 
 from ..small_models import random_images
@@ -51,7 +52,7 @@ def test_padding_would_change_detections(small_detector):
     pixels[0, :, :height, :width] = image
     mask = torch.ones(1, height + 40, width + 40, dtype=torch.bool)
     mask[0, :height, :width] = False
-    batch = normalize_batch(ImageBatch(pixels, mask))
+    batch = normalize_batch(ImageBatch(pixels, mask), pixel_scale_of(small_detector.network))
     with torch.inference_mode():
         padded = small_detector.network(batch.images, mask)
         alone = small_detector.network(batch.images[..., :height, :width], None)

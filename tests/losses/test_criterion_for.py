@@ -37,7 +37,7 @@ def test_a_networks_own_criterion_is_the_one_of_its_config(name):
 
 def test_a_network_trains_with_its_own_criterion(network):
     criterion = criterion_for(network)
-    losses = criterion(network(torch.randn(2, 3, 64, 64)), two_targets())
+    losses = criterion(network(torch.randn(2, 3, 64, 64), None, two_targets()), two_targets())
     sum(criterion.weighted(losses).values()).backward()
     assert losses["loss_ce"] > 0
     assert all(p.grad is not None for p in network.parameters() if p.requires_grad)

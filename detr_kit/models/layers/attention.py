@@ -59,6 +59,12 @@ class MultiheadAttention(nn.Module):
         )
         return self.out_proj(attended.transpose(1, 2).flatten(-2))
 
+    def queries_and_keys(self, query: Tensor, key: Tensor, *_: Tensor | None) -> tuple[Tensor, Tensor]:
+        """(B, heads, Q, C / heads) and (B, heads, K, C / heads), whose products attention is made of."""
+        pair = self._project(query, 0, 1), self._project(key, 1, 2)
+        q, k = (t.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for t in pair)
+        return q, k
+
     def _project(self, x: Tensor, start: int, stop: int) -> Tensor:
         """Project with the parts start … stop of the packed query, key and value matrices."""
         width = len(self.in_proj_bias) // 3

@@ -101,7 +101,13 @@ class ConditionalCrossAttention(nn.Module):
         return self.out_proj(attended.transpose(1, 2).flatten(-2))
 
     def queries_and_keys(
-        self, x: Tensor, query_position: Tensor, query_sine: Tensor, memory: Tensor, position: Tensor
+        self,
+        x: Tensor,
+        query_position: Tensor,
+        query_sine: Tensor,
+        memory: Tensor,
+        position: Tensor,
+        *_: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         """(B, heads, Q, 2 C / heads) and (B, heads, S, 2 C / heads), whose products attention is made of."""
         q, k, key_position = self.query_content(x), self.key_content(memory), self.key_position(position)

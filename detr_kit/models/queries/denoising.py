@@ -170,6 +170,13 @@ class Denoising:
         return boxes + (noise.size * 2 - 1) * reach * self.box_noise
 
 
+def no_objects(batch: int) -> list[dict[str, Tensor]]:
+    """Targets of images without objects: where a network trains without targets there is nothing to denoise,
+    and its parameters have gradients all the same."""
+    nothing = {"labels": torch.zeros(0, dtype=torch.int64), "boxes": torch.zeros(0, 4)}
+    return [nothing] * batch
+
+
 def _padded(
     targets: Sequence[Target | Mapping[str, Any]], num_classes: int, device: torch.device
 ) -> tuple[Tensor, Tensor, list[int]]:
