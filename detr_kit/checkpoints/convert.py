@@ -65,20 +65,14 @@ def convert_state_dict(
     return theirs.from_ours(ours, found.architecture)
 
 
-def conversion_notes(
-    converted: Mapping[str, Tensor], architecture: Architecture, source: str, to: str, dilation: bool
-) -> list[str]:
+def conversion_notes(converted: Mapping[str, Tensor], source: str, to: str, dilation: bool) -> list[str]:
     """What has to be set for converted weights to give the same numbers.
 
     Args:
-        converted: the result; architecture: what it is of; source, to: format names.
-        dilation: whether the model is DC5.
+        converted: the result; source, to: format names; dilation: whether the model is DC5.
     """
-    notes = _names_of(architecture, to).notes(converted)
-    if to == "detr_kit":
-        for part, values in _names_of(architecture, source).differences.items():
-            told = ", ".join(f"{name}={value}" for name, value in values.items())
-            notes.append(f"{source} has another {part}: set model.network.{part} to {told} here")
+    names = family_of_keys(converted)[0].names_in(to)
+    notes = [] if names is None else names.notes(converted)
     if dilation and source == "mmdet":
         notes.append('mmdet dilates all of the last stage: set model.network.backbone.dilation="all" here')
     if dilation and to == "mmdet":

@@ -75,7 +75,7 @@ def convert_file(
         _write_folder(out, converted, found.architecture, categories, is_dilated, metadata)
     else:
         write_checkpoint(out, converted, metadata)
-    notes = conversion_notes(converted, found.architecture, found, to, bool(dilation))
+    notes = conversion_notes(converted, found, to, bool(dilation))
     return ConversionReport(
         source=str(found),
         destination=to,

@@ -75,11 +75,11 @@ def data_arguments(options: argparse.Namespace) -> dict[str, Any]:
             raise InputError(f"config {options.config} and --data {options.data}: give one of them")
         for name in ("epochs", "batch_size", "image_size", "lr"):
             check_above_zero(f"--{name.replace('_', '-')}", getattr(options, name))
-        data_paths(options.data, options.images)
         if options.model is not None:
             find_config(options.model)
         if options.checkpoint is not None:
             existing_checkpoint(options.checkpoint, "--checkpoint")
+        data_paths(options.data, options.images)
         return {"data": options.data, **given}
     if options.config is None:
         raise InputError("nothing to train: give a config, or --data PATH")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from ..checkpoints.location import existing_checkpoint
 from ..export.options import DEFAULT_OPSET, ENDINGS, KEEP_FLOAT, ExportOptions
 from .offline import add_offline_argument
 
@@ -73,6 +74,8 @@ def run(options: argparse.Namespace) -> int:
         padding_mask=options.padding_mask,
         op=options.op,
     )
+    existing_checkpoint(options.checkpoint)
+
     from ..export import export_and_verify
 
     found = export_and_verify(

@@ -8,7 +8,7 @@ import torch
 import yaml
 
 from detr_kit.checkpoints import convert_file, convert_state_dict, read_checkpoint
-from detr_kit.checkpoints.files import BUILTIN_FILE
+from detr_kit.checkpoints.location import BUILTIN_FILE
 from detr_kit.data.shapes import SHAPES
 from detr_kit.weights import download, table
 
