@@ -58,14 +58,16 @@ def test_two_processes_move_the_weights_as_one_does_on_the_joint_batch(shapes, t
 
     Two images a step on each side against four on one: the norm of the gradients agrees within 1e-4 of itself
     in every step. AdamW moves a parameter by about lr = 1e-3 whatever its gradient, so noise in a gradient
-    near zero can turn its first steps around: 99.9 % of the parameters agree within 1e-5, all within a step.
+    near zero can turn its first steps around, how often depends on the processor; its eps is above such noise
+    here. 99.9 % of the parameters agree within 1e-5, all within a step.
     """
     runs = []
     for processes, batch in ((2, 2), (1, 4)):
         folder = tmp_path / str(processes)
         agent = ("--standalone", "--nproc-per-node", str(processes))
         option = f"train_dataloader.batch_size={batch}"
-        code, output = _train(folder, shapes, option, agent=agent).finish()
+        quiet = "optim_wrapper.optimizer.eps=1e-4"
+        code, output = _train(folder, shapes, option, quiet, agent=agent).finish()
         assert code == 0, output[-3000:]
         norms = [line["grad_norm"] for line in read_scalars(folder) if "loss" in line]
         runs.append((norms, _weights(folder)))
