@@ -68,8 +68,8 @@ def export_and_verify(
         raise InputError(f"{images}: no folder with images in it")
     if model is not None:
         find_config(model)
+    existing_checkpoint(checkpoint)
     check_export_path(Path(path).expanduser(), options)
-    existing_checkpoint(checkpoint)  # last: it may have to be fetched
 
     from ..inference import Detector  # what is slow to import comes after all that can be wrong without it
     from .export import export_detector

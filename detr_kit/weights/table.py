@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -57,11 +56,6 @@ def published_of(config: str) -> Published | None:
 def others_of(row: Published) -> list[Published]:
     """The same network's weights from elsewhere."""
     return [other for other in _runnable(row.config) if other is not row]
-
-
-def close_name(name: str) -> str | None:
-    """The row's name that a misspelt one means, as far as that can be told."""
-    return next(iter(difflib.get_close_matches(name, [row.name for row in all_published()], n=1)), None)
 
 
 def _runnable(config: str) -> Iterator[Published]:

@@ -9,9 +9,8 @@ from detr_kit import build_network
 from detr_kit.config import config_names
 from detr_kit.defaults import MODEL
 from detr_kit.errors import InputError
-from detr_kit.weights import all_published, fetch_weights, find_published, published_of
+from detr_kit.weights import all_published, close_name, fetch_weights, find_published, published_of
 from detr_kit.weights.of_model import weights_of_model
-from detr_kit.weights.table import close_name
 
 ROWS = all_published()
 # The acceptance figures: AP of the papers' and repositories' own checkpoints.
