@@ -11,14 +11,29 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["DETR_KIT_CACHE"] = str(Path(tempfile.gettempdir(), "detr_kit_tests_without_downloads"))
 
+import hypothesis
 import pytest
 import torch
 
 from .data_formats import WRITERS, small_set
 from .places import SHARED, TINY
+from .reach import takes_long
 
 # What needs mmengine or pycocotools is imported by the fixtures that use it: a bare GPU machine has neither,
 # and runs the tests of the op.
+
+
+# How long an example takes is no assertion on a machine that does other things beside.
+hypothesis.settings.register_profile("tests", deadline=None)
+hypothesis.settings.load_profile("tests")
+
+
+def pytest_collection_modifyitems(config, items):
+    """`-m "not long"`, as `make quick` has it: what is long is read off the tests when somebody asks."""
+    if "long" in config.option.markexpr:
+        for item in items:
+            if isinstance(item, pytest.Function) and takes_long(item):
+                item.add_marker("long")
 
 
 @pytest.fixture(autouse=True)
