@@ -154,6 +154,8 @@ class BuildNative(build_ext):
             for wanted in (True, False)
         )
         extra = [*SANITIZE] if flag("DETR_KIT_SANITIZE") else []
+        # First, since it says in a second whether there is a compiler; nvcc takes minutes.
+        objects = self.compile_cpp(cpu, flags)
         cuda_objects: list[str] = []
         try:
             cuda_objects = self.compile_cuda(cuda, flags, torch)
@@ -163,9 +165,8 @@ class BuildNative(build_ext):
             if flag("DETR_KIT_REQUIRE_CUDA"):
                 raise
             self.warn(f"detr-kit goes on without its CUDA kernels ({error})")
-        objects = [*self.compile_cpp(cpu, flags), *cuda_objects]
         self.compiler.link_shared_object(
-            objects,
+            [*objects, *cuda_objects],
             self.get_ext_fullpath(ext.name),
             libraries=["torch", "torch_cpu", "c10"],
             library_dirs=[str(torch / "lib")],
