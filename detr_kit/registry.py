@@ -111,6 +111,8 @@ def find_type(kind: Any, registry: Registry) -> Any:
     """
     if not isinstance(kind, str):
         return kind
+    if kind in registry.module_dict:  # what is there needs no import of all rooms: the engine takes seconds
+        return registry.module_dict[kind]
     registry.import_from_location()
     parent = registry.parent
     known = kind in registry.module_dict or (parent is not None and kind in parent.module_dict)

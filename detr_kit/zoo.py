@@ -8,6 +8,7 @@ from typing import Any
 from mmengine.config import Config
 from torch import nn
 
+from . import models  # noqa: F401  registers the networks
 from .config import read_config
 from .registry import MODELS, build, without_pretrained
 

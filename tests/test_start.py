@@ -133,7 +133,7 @@ def test_a_mistake_in_the_arguments_is_told_before_anything_is_imported(told, li
 
 def test_a_detector_brings_along_what_it_needs_and_no_more():
     code = "import json, sys, torch, torchvision; before = set(sys.modules); import detr_kit; "
-    code += "detr_kit.Detector; print(json.dumps(sorted(sys.modules.keys() - before)))"
+    code += "detr_kit.Detector(checkpoint='builtin'); print(json.dumps(sorted(sys.modules.keys() - before)))"
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     modules = set(json.loads(output.stdout))
     packages = {name.partition(".")[0] for name in modules}
