@@ -58,8 +58,8 @@ def _checkpoint_activations(network: ConfigDict) -> None:
     parts = parts_taking(network, "checkpointing")
     if not set(parts) - {"backbone"}:
         raise InputError(
-            f"model.network: no part of {network.type} but the backbone takes 'checkpointing', which this run "
-            "is to set; leave the option out, or give the transformer such an argument"
+            f"model.network: no part of {network.type} but the backbone takes 'checkpointing', which this "
+            "run is to set; leave the option out, or give the transformer such an argument"
         )
     for part in parts:
         # Batch statistics would be counted twice, so a backbone with them keeps its activations.
