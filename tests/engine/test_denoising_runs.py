@@ -8,8 +8,8 @@ import torch
 from detr_kit.engine import train
 from detr_kit.engine.hooks.curves import read_scalars
 
-from ..places import CONFIGS, TINY_D_FINE, TINY_RT_DETR, TINY_RT_DETR_V2
-from .test_processes import _finish, _torchrun
+from ..places import TINY_D_FINE, TINY_RT_DETR, TINY_RT_DETR_V2
+from .processes import Torchrun
 
 KINDS = {"RT-DETR": TINY_RT_DETR, "RT-DETRv2": TINY_RT_DETR_V2, "D-FINE": TINY_D_FINE}
 
@@ -40,7 +40,7 @@ def test_a_process_without_an_object_waits_for_none(kind, shapes, tmp_path):
     odd = [image["id"] for image in data["images"]][::2]
     data["annotations"] = [a for a in data["annotations"] if a["image_id"] not in odd]
     (tmp_path / "train.json").write_text(json.dumps(data))
-    run = [CONFIGS.parents[1] / "tools" / "train.py", KINDS[kind], "--work-dir", tmp_path / "run"]
+    run = ["train", KINDS[kind], "--work-dir", tmp_path / "run", "--launcher", "pytorch"]
     options = [
         f"data_root={shapes}",
         f"train_dataloader.dataset.annotations={tmp_path / 'train.json'}",
@@ -48,7 +48,7 @@ def test_a_process_without_an_object_waits_for_none(kind, shapes, tmp_path):
         "train_cfg.max_epochs=1",
         "default_hooks.logger.interval=1",
     ]
-    code, output = _finish(_torchrun(*run, "--launcher", "pytorch", "--cfg-options", *options))
+    code, output = Torchrun(*run, "--cfg-options", *options).finish()
     assert code == 0, output[-3000:]
     lines = [line for line in read_scalars(tmp_path / "run") if "loss" in line]
     assert len(lines) == 12

@@ -1,5 +1,7 @@
 """Weights of strangers: whatever is missing or misshapen in them is one message, in every format."""
 
+import re
+
 import pytest
 import torch
 
@@ -21,37 +23,40 @@ DAMAGES = {
 
 
 @pytest.fixture(scope="module", params=CONFIGS)
-def states(request):
-    """A small network's weights in every format that knows it."""
-    network = build_network(CONFIGS[request.param])
-    formats = [names.format for names in family_of_network(network).key_names]
-    return {name: convert_state_dict(network.state_dict(), to=name) for name in formats}
+def network(request):
+    return build_network(CONFIGS[request.param])
+
+
+def _first_of_each(state):
+    """Of layers, stages and blocks that are alike the first; the others are looked at in truncated files."""
+    return [key for key in state if not re.search(r"\.[1-9]\d*\.", key)]
 
 
 def _is_known_or_refused(state):
     try:
-        detect_format(state)
+        found = detect_format(state)
     except InputError:
         return
-    found = detect_format(state).architecture
-    assert found.num_classes >= 0
+    assert found.architecture.num_classes >= 0
 
 
-def test_a_missing_tensor_is_one_message(states):
-    for state in states.values():
-        for key in state:
-            _is_known_or_refused({name: tensor for name, tensor in state.items() if name != key})
+def test_a_missing_tensor_is_one_message(network):
+    state = network.state_dict()
+    for key in _first_of_each(state):
+        _is_known_or_refused({name: tensor for name, tensor in state.items() if name != key})
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_misshapen_tensor_is_one_message(states, damage):
-    for state in states.values():
-        for key, tensor in state.items():
-            _is_known_or_refused({**state, key: DAMAGES[damage](tensor)})
+def test_a_misshapen_tensor_is_one_message(network, damage):
+    state = network.state_dict()
+    for key in _first_of_each(state):
+        _is_known_or_refused({**state, key: DAMAGES[damage](state[key])})
 
 
-def test_a_truncated_file_is_one_message(states):
-    for state in states.values():
+def test_a_truncated_file_is_one_message_in_every_format(network):
+    for names in family_of_network(network).key_names:
+        state = convert_state_dict(network.state_dict(), to=names.format)
         keys = list(state)
-        for count in range(0, len(keys), 10):
+        for count in range(0, len(keys), 25):
             _is_known_or_refused({key: state[key] for key in keys[:count]})
+            _is_known_or_refused({key: state[key] for key in keys[count:]})
