@@ -102,6 +102,13 @@ def takes_argument(part: Mapping[str, Any], argument: str, registry: Registry = 
         return False
 
 
+def parts_taking(network: Mapping[str, Any], argument: str) -> list[str]:
+    """The parts of a network's config whose constructors name an argument, in its order."""
+    return [
+        name for name, part in network.items() if isinstance(part, Mapping) and takes_argument(part, argument)
+    ]
+
+
 def find_type(kind: Any, registry: Registry) -> Any:
     """What a config's `type` stands for; None where it is nothing.
 

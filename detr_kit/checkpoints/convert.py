@@ -99,7 +99,7 @@ def _to_ours(state_dict: Mapping[str, Tensor]) -> tuple[CheckpointFormat, dict[s
         ours = names.to_ours(state_dict)
         architecture = family.architecture_of(ours).with_differences(names.differences)
         return CheckpointFormat(names.format, architecture), ours
-    except (KeyError, IndexError, ValueError, ZeroDivisionError) as error:
+    except (KeyError, IndexError, ValueError, ZeroDivisionError, TypeError, RuntimeError) as error:
         missing = f"{error} is missing" if isinstance(error, KeyError) else "tensors have other shapes"
         raise InputError(f"these look like {names.format} weights of a DETR, but {missing}") from error
 

@@ -8,7 +8,7 @@ from mmengine.config import Config, ConfigDict
 
 from ..errors import InputError
 from ..features import DTYPES, Features
-from ..registry import takes_argument
+from ..registry import parts_taking, takes_argument
 
 FEATURES_FILE = "features.json"  # beside a run's checkpoints
 EMA_HOOK = dict(type="EMAHook", ema_type="MomentumAnnealingEMA", momentum=0.0002)
@@ -29,10 +29,7 @@ def apply_features(features: Features, config: Config) -> None:
     if features.clip_grad is not None:
         optim.clip_grad = dict(max_norm=features.clip_grad, norm_type=2) if features.clip_grad else None
     if features.checkpointing:
-        _set_argument(network, "transformer", "checkpointing", True)
-        # Batch statistics would be counted twice, so a backbone with them keeps its activations.
-        if takes_argument(network.get("backbone", {}), "checkpointing"):
-            network.backbone.checkpointing = network.backbone.get("norm", "frozen") == "frozen"
+        _checkpoint_activations(network)
     if features.compile:
         config.compile = True
     if features.freeze_backbone:
@@ -54,6 +51,19 @@ def apply_features(features: Features, config: Config) -> None:
     if features.wandb:
         name = dict(project="detr-kit", dir=config.work_dir)
         config.visualizer.vis_backends.append(dict(type="WandbVisBackend", init_kwargs=name))
+
+
+def _checkpoint_activations(network: ConfigDict) -> None:
+    """In every part that can: the transformer, whatever it is called, and the backbone."""
+    parts = parts_taking(network, "checkpointing")
+    if not set(parts) - {"backbone"}:
+        raise InputError(
+            f"model.network: no part of {network.type} but the backbone takes 'checkpointing', which this "
+            "run is to set; leave the option out, or give the transformer such an argument"
+        )
+    for part in parts:
+        # Batch statistics would be counted twice, so a backbone with them keeps its activations.
+        network[part].checkpointing = part != "backbone" or network[part].get("norm", "frozen") == "frozen"
 
 
 def _set_argument(network: ConfigDict, part: str, argument: str, value: Any) -> None:

@@ -37,7 +37,8 @@ class Family(ABC):
         """What a state dict with our keys is of.
 
         Raises:
-            KeyError, IndexError, ZeroDivisionError: tensors are missing, or have other shapes.
+            KeyError, IndexError, ValueError, ZeroDivisionError, TypeError, RuntimeError: tensors are missing,
+                or have other shapes.
         """
 
     @abstractmethod

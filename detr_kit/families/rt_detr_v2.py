@@ -107,8 +107,9 @@ class RTDETRv2(rt_detr.RTDETR):
 def points_of_levels(state: Mapping[str, Tensor]) -> list[int]:
     """Each point says by its share how many there are on its level."""
     shares = state["decoder.layers.0.cross_attn.num_points_scale"].tolist()
-    points = []
-    while shares:
-        points.append(max(1, round(1 / shares[0])))
-        del shares[: points[-1]]
+    points: list[int] = []
+    start = 0
+    while start < len(shares):
+        points.append(max(1, round(1 / shares[start])))
+        start += points[-1]
     return points

@@ -18,7 +18,7 @@ from ..errors import InputError
 from ..families import Architecture
 
 # What a run decides, so that networks that differ in nothing else are the same model.
-_OF_A_RUN = {"num_classes", "num_queries", "weights", "dropout", "checkpointing", "frozen_stages"}
+_OF_A_RUN = {"num_classes", "num_queries", "weights", "dropout", "checkpointing", "frozen_stages", "norm"}
 
 
 @dataclass(frozen=True)
@@ -137,11 +137,19 @@ def short_side(transforms: Any) -> int | None:
         if isinstance(transform, Mapping) and transform.get("type") == "ResizeShortestSide":
             sizes = transform["sizes"]
             return int(sizes if isinstance(sizes, int) else max(sizes))
+        if isinstance(transform, Mapping) and transform.get("type") == "Resize":
+            size = transform["size"]
+            return int(size if isinstance(size, int) else min(size))
     return None
+
+
+def is_square(config: Config) -> bool:
+    """Whether the model's test pictures are brought to one size, whatever their shape."""
+    return any(transform.get("type") == "Resize" for transform in _tests(config))
 
 
 def size_of_test_alone(config: Config) -> int | None:
     """The size of the model's test pictures, where it takes training pictures as they are: one for both."""
-    if "ResizeShortestSide" in str(config.train_dataloader.dataset.get("transforms")):
+    if "Resize" in str(config.train_dataloader.dataset.get("transforms")):
         return None
     return short_side(_tests(config))

@@ -30,8 +30,10 @@ class FineTuning:
             run's folder where it is written for the run.
         class_names: in the order of their labels; num_queries, most_objects: of the network, of a picture.
         steps: that the run has; accumulate: batches of a step.
-        checkpoint: to start from, a path or "builtin"; image_size: short side in pixels; lr, dropout,
-        nms_iou_threshold, max_detections, hooks: None for the base's.
+        checkpoint: to start from, a path or "builtin".
+        image_size: short side in pixels; is_square: pictures become squares of it, as the base has them.
+        dropout: of the network's parts by their names; {} for the base's.
+        lr, nms_iou_threshold, max_detections, hooks: None for the base's.
     """
 
     data: str
@@ -50,8 +52,9 @@ class FineTuning:
     epochs: int
     batch_size: int
     image_size: int | None
+    is_square: bool
     lr: float | None
-    dropout: float | None
+    dropout: Mapping[str, float]
     nms_iou_threshold: float | None
     max_detections: int | None
     hooks: list[dict[str, Any]] | None
@@ -78,7 +81,7 @@ def config_text(settings: FineTuning, folder: Path) -> str:
         "",
         *_model(s),
         "",
-        *_transforms(s.image_size),
+        *_transforms(s.image_size, s.is_square),
         *_loaders(s, folder, root),
         f"train_cfg = dict(max_epochs={s.epochs}, val_interval=1)",
         *([f"optim_wrapper = dict(optimizer=dict(lr={s.lr!r}))"] if s.lr is not None else []),
@@ -104,15 +107,14 @@ def _network(s: FineTuning) -> list[str]:
     if s.network is not None:
         network = {"_delete_": True, **s.network}
         network |= {"num_classes": len(s.class_names), "num_queries": s.num_queries}
-        if s.dropout is not None:
-            network["transformer"] = {**network["transformer"], "dropout": s.dropout}
+        network |= {part: {**network[part], "dropout": value} for part, value in s.dropout.items()}
         text = pprint.pformat(network, width=100, sort_dicts=False)
         return [f"    {classes}", f"    {queries}", "    network=" + text.replace("\n", "\n    ") + ","]
     return [
         "    network=dict(",
         f"        num_classes={len(s.class_names)},  {classes}",
         f"        num_queries={s.num_queries},  {queries}",
-        *([f"        transformer=dict(dropout={s.dropout!r}),"] if s.dropout is not None else []),
+        *(f"        {part}=dict(dropout={value!r})," for part, value in s.dropout.items()),
         "    ),",
     ]
 
@@ -142,9 +144,16 @@ def _value(value: object) -> str:
     return _text(value) if isinstance(value, str) else repr(value)
 
 
-def _transforms(image_size: int | None) -> list[str]:
+def _transforms(image_size: int | None, is_square: bool) -> list[str]:
     if image_size is None:
         return []
+    if is_square:
+        resize = f'dict(type="Resize", size=[{image_size}, {image_size}], antialias=True)'
+        return [
+            f'_train_transforms = [dict(type="RandomHorizontalFlip", p=0.5), {resize}]',
+            f"_test_transforms = [{resize}]",
+            "",
+        ]
     sizes = sorted({max(round(image_size * scale), 1) for scale in _SCALES})
     longest = round(image_size * _LONG_SIDE)
     return [
@@ -164,6 +173,8 @@ def _loaders(s: FineTuning, folder: Path, root: Path) -> list[str]:
             lines.append("test_dataloader = val_dataloader  # there is no test split")
             continue
         batch = [f"    batch_size={s.batch_size},"] if split == "train" else []
+        if split == "train" and s.is_square and s.image_size is not None:  # the base's sizes change
+            batch.append('    collate_fn=dict(_delete_=True, type="detr_kit.pad_collate"),')
         transforms = f"_{'train' if split == 'train' else 'test'}_transforms"
         lines += [
             f"{split}_dataloader = dict(",

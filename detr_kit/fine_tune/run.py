@@ -25,7 +25,7 @@ from ..features import Features
 from ..first_process import is_first_process
 from ..number_ranges import check_above_zero
 from ..weights import NotHere, fetch_weights, weights_of_model
-from .base import Base, base_of, size_of_test_alone
+from .base import Base, base_of, is_square, size_of_test_alone
 from .config import FineTuning, config_text
 from .data import class_names_of, converted, identity, most_objects, parts_of
 from .preset import choose_preset
@@ -218,9 +218,10 @@ def _plan(
         epochs=epochs,
         batch_size=batch_size,
         image_size=given.get("image_size") or base.image_size or size_of_test_alone(base.config),
+        is_square=is_square(base.config),
         lr=given.get("lr") or chosen.lr(float(base.config.optim_wrapper.optimizer.lr)),
         # Weights that were trained with dropout go on with it.
-        dropout=chosen.dropout if checkpoint is None else None,
+        dropout={} if checkpoint is not None else _dropout(chosen.dropout, base),
         nms_iou_threshold=chosen.nms_iou_threshold,
         max_detections=_max_detections(max(most.values()), base.config),
         hooks=_with_ema(base.config) if chosen.ema else None,
@@ -231,6 +232,13 @@ def _plan(
             f"{settings.max_detections} detections"
         )
     return _Plan(settings, converted(parts))
+
+
+def _dropout(value: float | None, base: Base) -> dict[str, float]:
+    """The preset's, for every part of the network that has one."""
+    network = base.network or base.config.model.network.to_dict()
+    parts = {name: part for name, part in network.items() if isinstance(part, Mapping) and "dropout" in part}
+    return {} if value is None else dict.fromkeys(parts, value)
 
 
 def _fetch(published: str) -> None:

@@ -27,3 +27,5 @@ class TestSampler:
         assert list(sampler) == first
         assert [d.image for d in first] != [d.image for d in second]
         assert len({d.seed for d in first + second}) == 48
+        assert {d.epoch for d in first} == {0}
+        assert {d.epoch for d in second} == {1}

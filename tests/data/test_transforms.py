@@ -16,7 +16,9 @@ from detr_kit.data import (
     RandomSizeCrop,
     ResizeShortestSide,
 )
+from detr_kit.data.epoch import at_epoch, current_epoch
 from detr_kit.data.transforms import shortest_side_size
+from detr_kit.registry import TRANSFORMS, build
 
 
 @pytest.mark.parametrize(("image", "size", "limit", "expected"), [
@@ -111,3 +113,23 @@ def test_large_scale_jitter_keeps_boxes_on_their_objects(tmp_path):
             assert abs(got - float(want)) <= 1.5
         sizes.add(round(w))
     assert len(sizes) > 8
+
+
+class TestUntilEpoch:
+    @staticmethod
+    def flipped(epoch):
+        transform = build(
+            dict(type="UntilEpoch", epoch=3, transforms=[dict(type="RandomHorizontalFlip", p=1.0)]),
+            TRANSFORMS,
+        )
+        image = torch.arange(4).view(1, 1, 4).expand(3, -1, -1)
+        with at_epoch(epoch):
+            return transform({"image": tv_tensors.Image(image)})["image"][0, 0].tolist() == [3, 2, 1, 0]
+
+    def test_transforms_end_with_the_epoch(self):
+        assert [self.flipped(epoch) for epoch in (0, 2, 3, 9)] == [True, True, False, False]
+
+    def test_an_epoch_is_forgotten_afterwards(self):
+        with at_epoch(5):
+            assert current_epoch() == 5
+        assert current_epoch() == 0

@@ -85,3 +85,30 @@ class TestResNet:
         assert network.conv1.weight.dtype == torch.float32
         maps = network(torch.randn(1, 3, 64, 64))
         assert all(m.isfinite().all() and m.std() > 0 for m in maps)
+
+
+class TestResNetD:
+    @pytest.mark.parametrize("depth", [50, 101])
+    @torch.no_grad()
+    def test_it_is_timms(self, depth):
+        timm = pytest.importorskip("timm")
+        theirs = timm.create_model(f"resnet{depth}d", features_only=True, out_indices=(2, 3, 4)).eval()
+        ours = ResNet(depth, style="d", norm="batch", frozen_stages=-1).eval()
+        ours.load_state_dict(theirs.state_dict())
+        images = torch.randn(1, 3, 97, 65)
+        for found, expected in zip(ours(images), theirs(images), strict=True):
+            assert torch.equal(found, expected)
+
+    def test_every_stage_projects_its_first_shortcut(self):
+        network = ResNet(18, style="d")
+        kinds = [type(getattr(network, f"layer{stage}")[0].downsample[0]) for stage in range(1, 5)]
+        assert kinds == [nn.Identity, *[nn.AvgPool2d] * 3]
+
+    def test_a_frozen_stem_is_frozen_as_a_whole(self):
+        network = ResNet(18, style="d", norm="batch", frozen_stages=0).train()
+        assert not any(p.requires_grad for p in (*network.conv1.parameters(), *network.bn1.parameters()))
+        assert not network.conv1[1].training
+
+    def test_it_cannot_be_dilated(self):
+        with pytest.raises(InputError, match='ResNet: dilation=True; it must be False with style="d"'):
+            ResNet(50, style="d", dilation=True)
