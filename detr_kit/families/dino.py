@@ -96,6 +96,7 @@ class MmdetDinoNames(WithoutSpareLabel, MmdetMultiScaleNames):
 class DetrexDinoNames(WithoutSpareLabel, DetrexNames):
     """detrex's keys; its position encoding is Deformable DETR's."""
 
+    variant = "detrex"
     differences: Mapping[str, Mapping[str, Any]] = {
         "position_encoding": {"temperature": 10000, "offset": -0.5}
     }
@@ -175,6 +176,7 @@ class DINO(Family):
             share_heads=count(state, "class_heads.") == 1,
         )
         name = f"{self.name}_{parts.backbone_name}_{num_levels}scale" if parts.backbone_name else self.name
+        name += "" if network["share_heads"] else "_own_heads"
         return Architecture(self, name, num_classes, num_queries, network, parts.foreign_part)
 
     def class_rows(self, state: Mapping[str, Tensor]) -> dict[str, ClassRows]:
