@@ -97,7 +97,7 @@ def _to_ours(state_dict: Mapping[str, Tensor]) -> tuple[CheckpointFormat, dict[s
     family, names = family_of_keys(state_dict)
     try:
         ours = names.to_ours(state_dict)
-        architecture = family.architecture_of(ours).with_differences(names.differences)
+        architecture = family.architecture_of(ours).with_differences(names.differences, names.variant)
         return CheckpointFormat(names.format, architecture), ours
     except (KeyError, IndexError, ValueError, ZeroDivisionError, TypeError, RuntimeError) as error:
         missing = f"{error} is missing" if isinstance(error, KeyError) else "tensors have other shapes"

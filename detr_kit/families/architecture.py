@@ -34,10 +34,13 @@ class Architecture:
     network: Mapping[str, Any]
     foreign_part: str | None = None
 
-    def with_differences(self, differences: Mapping[str, Mapping[str, Any]]) -> Architecture:
-        """The same with parts of the network's config set otherwise, see KeyNames.differences."""
+    def with_differences(self, differences: Mapping[str, Mapping[str, Any]], variant: str) -> Architecture:
+        """The same with parts of the network's config set otherwise, see KeyNames."""
+        if not differences:
+            return self
         parts = {part: {**self.network[part], **values} for part, values in differences.items()}
-        return replace(self, network={**self.network, **parts}) if parts else self
+        name = f"{self.config_name}_{variant}"
+        return replace(self, config_name=name, network={**self.network, **parts})
 
     def network_config(
         self, *, num_heads: int | None = None, num_queries: int | None = None, dilation: bool = False

@@ -66,7 +66,7 @@ class DabDeformableDETR(Family):
             transformer=dict(**parts.transformer, dropout=0.0),
         )
         name = "dn_deformable_detr" if denoises else self.name
-        name += f"_r{parts.depth}" if parts.depth else ""
+        name += f"_{parts.backbone_name}" if parts.backbone_name else ""
         return Architecture(self, name, num_classes, num_queries, network, parts.foreign_part)
 
     def class_rows(self, state: Mapping[str, Tensor]) -> dict[str, ClassRows]:

@@ -106,7 +106,7 @@ class DeformableDETR(Family):
             refine=refine,
             two_stage=two_stage,
         )
-        name = f"{self.name}_r{parts.depth}" if parts.depth else self.name
+        name = f"{self.name}_{parts.backbone_name}" if parts.backbone_name else self.name
         name += "_two_stage" if two_stage else "_refine" if refine else ""
         name += "_single_scale" if parts.transformer["num_levels"] == 1 else ""
         return Architecture(self, name, num_classes, num_queries, network, parts.foreign_part)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch.nn.functional as F
@@ -17,7 +17,8 @@ from .layer_heads import LayerHeads
 from .multi_scale import MultiScaleParts, correct_num_heads
 from .registered import register
 from .resnet import count
-from .rules import rules
+from .rules import Rule, rules
+from .swin import swin_from_ours, swin_to_ours
 
 OFFICIAL = rules(
     """
@@ -95,6 +96,7 @@ class MmdetDinoNames(WithoutSpareLabel, MmdetMultiScaleNames):
 class DetrexDinoNames(WithoutSpareLabel, DetrexNames):
     """detrex's keys; its position encoding is Deformable DETR's."""
 
+    variant = "detrex"
     differences: Mapping[str, Mapping[str, Any]] = {
         "position_encoding": {"temperature": 10000, "offset": -0.5}
     }
@@ -107,6 +109,27 @@ class DetrexDinoNames(WithoutSpareLabel, DetrexNames):
         ]
 
 
+class OfficialDinoNames(OfficialNames):
+    """The original's keys, with a ResNet or a Swin Transformer."""
+
+    beginnings = ("backbone.0.",)
+
+    def __init__(self, table: Sequence[Rule], marks: tuple[str, ...], heads: LayerHeads) -> None:
+        super().__init__(table, marks, heads)
+        self.marks = (*self.beginnings, *marks)
+
+    def to_ours(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """See KeyNames."""
+        return super().to_ours(swin_to_ours(state))
+
+    def from_ours(self, state: Mapping[str, Tensor], architecture: Architecture) -> dict[str, Tensor]:
+        """See KeyNames."""
+        renamed = swin_from_ours(state)
+        swin = {key: tensor for key, tensor in renamed.items() if key not in state}
+        kept = {key: tensor for key, tensor in renamed.items() if key in state}
+        return swin | super().from_ours(kept, architecture)
+
+
 @register
 class DINO(Family):
     """See Family."""
@@ -116,7 +139,7 @@ class DINO(Family):
     config = "dino_r50_4scale"
     key_names = (
         OwnNames(("class_heads.", "transformer.level_embed", "selection.", "query_position.")),
-        OfficialNames(
+        OfficialDinoNames(
             OFFICIAL,
             ("class_embed.", "transformer.level_embed", "transformer.enc_output.", "transformer.tgt_embed."),
             LayerHeads(("class_embed", "bbox_embed"), "transformer.decoder."),
@@ -152,7 +175,8 @@ class DINO(Family):
             denoising=denoising if "label_embed.weight" in state else None,
             share_heads=count(state, "class_heads.") == 1,
         )
-        name = f"{self.name}_r{parts.depth}_{num_levels}scale" if parts.depth else self.name
+        name = f"{self.name}_{parts.backbone_name}_{num_levels}scale" if parts.backbone_name else self.name
+        name += "" if network["share_heads"] else "_own_heads"
         return Architecture(self, name, num_classes, num_queries, network, parts.foreign_part)
 
     def class_rows(self, state: Mapping[str, Tensor]) -> dict[str, ClassRows]:

@@ -24,6 +24,7 @@ class KeyNames:
         format: "official", "mmdet", …; the formats' own classes are in `families/formats/`.
         differences: what networks are given otherwise over there, in parts of the network's config, where
             weights do not tell and results would differ: position encodings and the like.
+        variant: what configs of such networks are called besides.
         beginnings: how some key of every checkpoint begins, and no key of what is no detector: by these a
             network is found among all that a file holds.
     """
@@ -31,6 +32,7 @@ class KeyNames:
     format = ""
     beginnings: tuple[str, ...] = ()
     differences: Mapping[str, Mapping[str, Any]] = {}
+    variant: str = ""
 
     def __init__(self, table: Sequence[Rule], marks: tuple[str, ...]) -> None:
         self.table, self.marks = table, marks

@@ -8,18 +8,19 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from .resnet import count, resnet_config, resnet_depth
+from .swin import swin_config
 
 
 class MultiScaleParts(NamedTuple):
     """The parts of a network's config.
 
     Attributes:
-        depth: of the ResNet, None where the backbone is no complete one.
+        backbone_name: as config names have it, "r50" or "swin_l"; "" where the backbone is no complete one.
         backbone, neck, transformer: configs.
         foreign_part: see Architecture.
     """
 
-    depth: int | None
+    backbone_name: str
     backbone: dict[str, Any]
     neck: dict[str, Any]
     transformer: dict[str, Any]
@@ -42,11 +43,8 @@ class MultiScaleParts(NamedTuple):
         num_maps = sum(1 for weight in levels if weight is not None and weight.shape[-1] == 1)
         num_heads, num_points = _heads_and_points(state, num_levels)
         ffn_dims = len(state.get("transformer.decoder_layers.0.ffn.linear1.bias", ()))
-        depth = resnet_depth(state)
-        foreign = (
-            "backbone" if depth is None else "neck" if not num_maps else None if ffn_dims else "transformer"
-        )
-        backbone, channels = resnet_config(depth or 50, (4, 8, 16, 32)[-num_maps:])
+        name, backbone, channels = _backbone(state, num_maps)
+        foreign = "backbone" if not name else "neck" if not num_maps else None if ffn_dims else "transformer"
         neck = dict(
             type="ChannelMapper", in_channels=channels, out_channels=embed_dims, num_levels=num_levels
         )
@@ -60,7 +58,17 @@ class MultiScaleParts(NamedTuple):
             num_levels=num_levels,
             num_points=num_points,
         )
-        return cls(depth, backbone, neck, transformer, foreign)
+        return cls(name, backbone, neck, transformer, foreign)
+
+
+def _backbone(state: Mapping[str, Tensor], num_maps: int) -> tuple[str, dict[str, Any], list[int]]:
+    """Name, config and channels; of a ResNet-50 without a name where it is none that is known."""
+    depth = resnet_depth(state)
+    found = swin_config(state, num_maps) if depth is None else None
+    if found is not None:
+        return found
+    config, channels = resnet_config(depth or 50, (4, 8, 16, 32)[-num_maps:])
+    return f"r{depth}" if depth else "", config, channels
 
 
 def correct_num_heads(network: dict[str, Any], num_heads: int) -> None:

@@ -18,7 +18,7 @@ from .layers.position_encoding import query_encoding
 from .layers.precision import at_least_float32, inverse_sigmoid
 from .necks.channel_mapper import ChannelMapper
 from .queries.denoising import Denoising, DenoisingQueries, no_objects
-from .queries.mixed_selection import MixedQuerySelection
+from .queries.query_selection import QuerySelection
 
 _EPS = 1e-3  # of the inverse sigmoid; other DETRs have 1e-5
 
@@ -34,6 +34,9 @@ class DINO(nn.Module):
         reference ──┬─ layer ─ state ─┬─ box head ──────── + ─ detached ─► next reference
                     │                 └─ norm ─ box head ─ + ─► box
                     └────── undetached, of the layer before ┘
+
+    Mixed query selection (section 3.4): queries start from the boxes that the encoder is surest of, with
+    contents that are learned, and not with those of the encoder.
 
     Args:
         backbone: images -> list of maps, finest first.
@@ -91,7 +94,7 @@ class DINO(nn.Module):
         count = 1 if share_heads else num_layers
         self.class_heads = nn.ModuleList(copy.deepcopy(class_head) for _ in range(count))
         self.box_heads = nn.ModuleList(copy.deepcopy(box_head) for _ in range(count))
-        self.selection = MixedQuerySelection(embed_dims, num_queries, class_head, box_head)
+        self.selection = QuerySelection(embed_dims, num_classes, num_queries)
         for parameter in self.query_position.parameters():
             if parameter.dim() > 1:
                 nn.init.xavier_uniform_(parameter)

@@ -45,6 +45,10 @@ ARCHITECTURES = {
     "deformable_detr_r50": dict(),
     "deformable_detr_r50_two_stage": dict(),
     "deformable_detr_r50_single_scale": dict(),
+    "dino_r50_4scale": dict(),
+    "conditional_detr_r50": dict(),
+    "dab_detr_r50": dict(),
+    "dab_deformable_detr_r50": dict(),
 }
 
 

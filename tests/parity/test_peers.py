@@ -46,13 +46,19 @@ CASES = {
     "deformable single-scale two-stage": dict(
         with_box_refine=True, two_stage=True, two_stage_num_proposals=9, num_feature_levels=1
     ),
+    "conditional": dict(),
+    "conditional timm": dict(timm=True),
+    "dab": dict(timm=True),
+    "dab, three patterns": dict(timm=True, num_patterns=3),
 }
+CLASSES = {"detr": "Detr", "deformable": "DeformableDetr", "conditional": "ConditionalDetr", "dab": "DabDetr"}
 
 
 def _peer(case):
     """A small random model of transformers in eval mode."""
     options = dict(CASES[case])
-    one_map = case.startswith("detr") or options.get("num_feature_levels") == 1
+    kind = case.replace(",", "").split()[0]
+    one_map = kind != "deformable" or options.get("num_feature_levels") == 1
     if options.pop("timm", False):
         backbone = dict(use_timm_backbone=True, backbone="resnet50", use_pretrained_backbone=False)
     else:
@@ -63,10 +69,11 @@ def _peer(case):
             use_pretrained_backbone=False,
             backbone_config=transformers.ResNetConfig(out_features=stages),
         )
-    name = "Detr" if case.startswith("detr") else "DeformableDetr"
+    name = CLASSES[kind]
+    sizes = dict(SMALL, hidden_size=SMALL["d_model"]) if kind == "dab" else SMALL
     labels = {i: f"thing {i}" for i in range(7)}
     config = getattr(transformers, f"{name}Config")(
-        **SMALL, **backbone, **options, id2label=labels, label2id={v: k for k, v in labels.items()}
+        **sizes, **backbone, **options, id2label=labels, label2id={v: k for k, v in labels.items()}
     )
     model = getattr(transformers, f"{name}ForObjectDetection")(config).eval()
     with torch.no_grad():
@@ -128,7 +135,17 @@ def test_transformers_models_give_the_same_here_and_come_back(case, tmp_path):
     assert max(_differences(detector.network, peer)) < 1e-4
 
 
-@pytest.mark.parametrize("case", ["detr dc5", "deformable timm", "deformable refine", "deformable two-stage"])
+@pytest.mark.parametrize(
+    "case",
+    [
+        "detr dc5",
+        "deformable timm",
+        "deformable refine",
+        "deformable two-stage",
+        "conditional",
+        "dab, three patterns",
+    ],
+)
 def test_our_weights_open_in_transformers(case, tmp_path):
     peer = _peer(case)
     state = convert_state_dict(peer.state_dict())
