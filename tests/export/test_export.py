@@ -33,13 +33,15 @@ from detr_kit.models.layers.fuse import fuse
 from detr_kit.registry import MODELS, build
 from detr_kit.structures import Prediction
 
-from ..places import TINY
+from ..places import TINY, TINY_D_FINE, TINY_RT_DETR, TINY_RT_DETR_V2
+from ..small_models import shake
 
 onnx = pytest.importorskip("onnx", reason="needs the extra onnx")
 pytest.importorskip("onnxruntime", reason="needs the extra onnx")
 pytest.importorskip("onnxscript", reason="needs the extra onnx")
 pytestmark = pytest.mark.filterwarnings("ignore")
 
+TINY_NETWORKS = {"RT-DETR": TINY_RT_DETR, "RT-DETRv2": TINY_RT_DETR_V2, "D-FINE": TINY_D_FINE}
 ARCHITECTURES = {
     "detr_r50": dict(),
     "deformable_detr_r50": dict(),
@@ -55,9 +57,15 @@ ARCHITECTURES = {
 def small(name: str) -> torch.nn.Module:
     """The architecture of a config with one layer each, few channels and weights that tell queries apart.
 
+    RT-DETR and what grew from it are small as the tests have them.
+
     Of several levels there are two, both of the backbone's, or one of the neck's own where there are two
     stages: with each free size more torch.export and onnxscript take a third longer.
     """
+    if name in TINY_NETWORKS:
+        network = build_network(TINY_NETWORKS[name]).eval()
+        shake(network)
+        return network
     config = read_config(name).model.network.to_dict()
     levels = min(config["neck"].get("num_levels", 1), 2)
     maps = 1 if "two_stage" in name else levels
@@ -126,7 +134,7 @@ def test_folding_batch_norm_changes_nothing(norm, depth):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", [*ARCHITECTURES, *TINY_NETWORKS])
 def test_every_architecture_runs_in_onnxruntime_at_any_size_and_batch(name):
     network = small(name)
     graph, inputs = DetectionGraph(network, None).eval(), GraphInputs.of(None, padding_mask=False)

@@ -58,12 +58,15 @@ class QuerySelection(nn.Module):
         anchors, invalid = proposal_anchors(masks)
         memory = self.memory_norm(self.memory_proj(memory.masked_fill(invalid[..., None], 0)))
         logits = self.class_head(memory)
-        count = min(self.num_queries, logits.shape[1])
-        best = logits.amax(-1).topk(count, dim=1).indices[..., None]
+        best = self.best(logits)[..., None]
         memory, logits, anchors = (_rows(t, best) for t in (memory, logits, anchors))
         # Of the pixels that were kept alone: the box of a pixel depends on no other.
         boxes = (at_least_float32(self.box_head(memory)) + anchors).sigmoid()
         return SelectedQueries(memory.detach(), at_least_float32(logits), boxes)
+
+    def best(self, logits: Tensor) -> Tensor:
+        """(B, S, num_classes) -> (B, Q), the rows to keep, best first; of a small image there may be fewer."""
+        return logits.amax(-1).topk(min(self.num_queries, logits.shape[1]), dim=1).indices
 
 
 def _rows(values: Tensor, rows: Tensor) -> Tensor:
