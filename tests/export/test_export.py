@@ -32,6 +32,7 @@ from detr_kit.models import ResNet
 from detr_kit.models.layers.fuse import fuse
 from detr_kit.registry import MODELS, build
 from detr_kit.structures import Prediction
+from detr_kit.zoo import build_network
 
 from ..places import TINY, TINY_D_FINE, TINY_RT_DETR, TINY_RT_DETR_V2
 from ..small_models import shake

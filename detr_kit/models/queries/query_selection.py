@@ -65,7 +65,7 @@ class QuerySelection(nn.Module):
         return SelectedQueries(memory.detach(), at_least_float32(logits), boxes)
 
     def best(self, logits: Tensor) -> Tensor:
-        """(B, S, num_classes) -> (B, Q), the rows to keep, best first; of a small image there may be fewer."""
+        """(B, S, num_classes) -> (B, Q), the rows to keep, best first; a small image may have fewer."""
         return logits.amax(-1).topk(min(self.num_queries, logits.shape[1]), dim=1).indices
 
 
