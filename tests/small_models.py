@@ -12,16 +12,6 @@ from detr_kit.checkpoints import write_checkpoint
 from detr_kit.data.shapes import SHAPES
 from detr_kit.models.layers.feed_forward import MLP
 
-from .places import TINY, TINY_D_FINE, TINY_DETR, TINY_RT_DETR, TINY_RT_DETR_V2
-
-CONFIGS = {
-    "Deformable DETR": TINY,
-    "DETR": TINY_DETR,
-    "RT-DETR": TINY_RT_DETR,
-    "RT-DETRv2": TINY_RT_DETR_V2,
-    "D-FINE": TINY_D_FINE,
-}
-
 
 def write_small_model(config: Path, folder: Path) -> Path:
     """The checkpoint of a network whose batch norms turn zeros into something, as trained ones do."""

@@ -10,7 +10,7 @@ from detr_kit.checkpoints import convert_state_dict, detect_format
 from detr_kit.errors import InputError
 from detr_kit.families import family_of_network
 
-from ..small_models import CONFIGS
+from ..places import SMALL
 
 DAMAGES = {
     "no dimension": lambda tensor: torch.tensor(3.0),
@@ -22,9 +22,9 @@ DAMAGES = {
 }
 
 
-@pytest.fixture(scope="module", params=CONFIGS)
+@pytest.fixture(scope="module", params=SMALL)
 def network(request):
-    return build_network(CONFIGS[request.param])
+    return build_network(SMALL[request.param])
 
 
 def _first_of_each(state):

@@ -66,7 +66,7 @@ def test_parameters_are_those_of_the_network_with_the_checkpoints_classes(monkey
         monkeypatch.setattr(torch.nn.init, name, lambda tensor, *_, **__: tensor)  # numbers do not matter
     counted = {}
     for row in ROWS:
-        classes = 250 if row.needs == "masks" else 80 if "openmmlab" in row.place else 91
+        classes = 250 if row.needs == "masks" else 80 if "mmlab" in row.place else 91
         if (row.config, classes) not in counted:
             network = build_network(row.config, num_classes=classes)
             counted[row.config, classes] = sum(parameter.numel() for parameter in network.parameters())
