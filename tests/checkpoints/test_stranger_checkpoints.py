@@ -18,10 +18,10 @@ from detr_kit import Detector
 from detr_kit.checkpoints import convert_state_dict, load_checkpoint, read_checkpoint, strip_wrapper
 from detr_kit.cli import main
 from detr_kit.errors import InputError
-from detr_kit.families import family_of_network
 from detr_kit.zoo import build_network
 
 from ..places import SMALL
+from ..small_models import formats_of
 
 NETWORKS = list(SMALL)
 FORMATS = ["detr_kit", "official", "mmdet", "huggingface"]
@@ -58,7 +58,7 @@ def _another(network):
 
 
 def _in_format(network, format):
-    if family_of_network(network).names_in(format) is None:
+    if format not in formats_of(network):
         pytest.skip(f"{format} has no such network")
     return convert_state_dict(network.state_dict(), to=format)
 
