@@ -1,6 +1,8 @@
 """Runs side by side: AP on validation and losses of each, in one picture and one JSON file.
 
-python benchmarks/training_curves.py DINO=work_dirs/dino_160 two-stage=work_dirs/two_stage \
+A run is a work directory, or the AP that is known of it, as EPOCH:AP,EPOCH:AP.
+
+python benchmarks/training_curves.py DINO=work_dirs/dino_160 two-stage=2:0.250,4:0.296,6:0.388 \
     --picture docs/images/bccd_dino_curves.png --out benchmarks/results/bccd_dino_curves.json
 """
 
@@ -8,13 +10,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 from detr_kit.engine.hooks.curves import read_scalars
 
 
-def curve_of(work_dir: Path) -> dict[str, Any]:
+def curve_of(run: str) -> dict[str, Any]:
+    if re.fullmatch(r"[\d.:,]+", run):
+        pairs = [pair.split(":") for pair in run.split(",")]
+        return {"epochs": [int(epoch) for epoch, _ in pairs], "AP": [float(ap) for _, ap in pairs]}
+    work_dir = Path(run)
     lines = read_scalars(work_dir)
     if not any("coco/AP" in line for line in lines):
         raise SystemExit(f"{work_dir}: no run with validations")
@@ -41,6 +48,8 @@ def draw(curves: dict[str, dict[str, Any]], path: Path) -> None:
     )
     for axis, (figure_of, along, label) in zip(axes, shown, strict=True):
         for name, curve in curves.items():
+            if figure_of not in curve:
+                continue
             marker = "." if along == "epochs" else None
             axis.plot(curve[along], curve[figure_of], marker=marker, label=name)
         axis.set(title=figure_of.replace("_", " "), xlabel=label)
@@ -59,7 +68,7 @@ def main() -> None:
     curves = {}
     for run in options.runs:
         name, _, folder = run.partition("=")
-        curves[name] = curve_of(Path(folder))
+        curves[name] = curve_of(folder)
         print(f"| {name} | " + " | ".join(f"{ap:.3f}" for ap in curves[name]["AP"]) + " |")
     if options.picture:
         draw(curves, options.picture)
