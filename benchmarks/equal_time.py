@@ -15,6 +15,7 @@ import argparse
 import datetime
 import itertools
 import json
+import logging
 import platform
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,7 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
+from mmengine.registry import init_default_scope
 from timing import interleaved_medians, reuse_heap
 from torch.utils.data import DataLoader
 
@@ -44,6 +46,8 @@ def main() -> None:
     parser.add_argument("--image", type=Path)
     options = parser.parse_args()
     reuse_heap()
+    logging.disable(logging.WARNING)  # a line for every parameter with settings of its own
+    init_default_scope("detr_kit")
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     configs = {name: _config(name, options.data_root) for name in options.runs}

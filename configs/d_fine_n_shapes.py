@@ -25,7 +25,7 @@ model = dict(
             type="DFINEDecoder",
             embed_dims=128,
             num_heads=4,
-            num_layers=3,
+            num_layers=2,
             ffn_dims=256,
             num_levels=2,
             num_points=[4, 4],
@@ -44,11 +44,11 @@ model = dict(
         further=[dict(type="FineGrainedLoss", weight_fgl=0.15, weight_ddf=1.5)],
     ),
 )
-optim_wrapper = dict(optimizer=dict(lr=6e-4), paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0))
-train_cfg = dict(max_epochs=16)
+optim_wrapper = dict(optimizer=dict(lr=8e-4), paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0))
+train_cfg = dict(max_epochs=10)
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=50),
-    dict(type="CosineAnnealingLR", eta_min=6e-6, by_epoch=True, T_max=16, convert_to_iter_based=True),
+    dict(type="CosineAnnealingLR", eta_min=8e-6, by_epoch=True, T_max=10, convert_to_iter_based=True),
 ]
 custom_hooks = [
     dict(type="CurveHook"),
