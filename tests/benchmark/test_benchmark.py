@@ -35,7 +35,7 @@ def found(pictures, tmp_path_factory):
 
 
 def test_every_way_is_timed_and_compared_with_the_eager_network(found):
-    eager, *others, broken = found.rows
+    eager, *others, _ = found.rows
     assert [row.name for row in (eager, *others)] == ["eager", "channels_last", "torch-export"]
     assert eager.matches.boxes.largest == 0
     for row in (eager, *others):
