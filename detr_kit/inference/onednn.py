@@ -16,6 +16,7 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 from ..models.backbones.resnet import ResNet
 from ..models.layers.convolution import ConvNorm
 from ..models.layers.feed_forward import FeedForward
+from ..models.layers.ms_deform_attn import MSDeformAttn
 
 _KINDS = {nn.ReLU: "relu", nn.SiLU: "swish"}  # activations, as the operators call them
 
@@ -34,7 +35,11 @@ def join_activations(network: nn.Module) -> None:
                     if isinstance(block, BasicBlock | Bottleneck) and _is_plain(block):
                         setattr(stage, name, ResidualBlock(block))
         elif isinstance(module, FeedForward) and module.activation is F.relu:
-            module.linear1, module.activation = LinearReLU(module.linear1), nn.Identity()
+            module.linear1, module.activation = LinearActivation(module.linear1, "relu"), nn.Identity()
+        elif isinstance(module, MSDeformAttn):
+            for name, child in list(module.named_children()):
+                if isinstance(child, nn.Linear):
+                    setattr(module, name, LinearActivation(child, "none"))
 
 
 class ConvActivation(nn.Module):
@@ -49,16 +54,21 @@ class ConvActivation(nn.Module):
         return _convolve(self.convolution, x, self.activation)
 
 
-class LinearReLU(nn.Module):
-    """A linear layer and its ReLU."""
+class LinearActivation(nn.Module):
+    """A linear layer and its activation.
 
-    def __init__(self, linear: nn.Linear) -> None:
+    Also without one it is faster on a memory's thousands of rows than PyTorch's, which first fills the result
+    with the bias.
+    """
+
+    def __init__(self, linear: nn.Linear, activation: str) -> None:
         super().__init__()
-        self.linear = linear
+        self.linear, self.activation = linear, activation
 
     def forward(self, x: Tensor) -> Tensor:
         """(…, in) -> (…, out)."""
-        return torch.ops.mkldnn._linear_pointwise(x, self.linear.weight, self.linear.bias, "relu", [], "")
+        weight, bias = self.linear.weight, self.linear.bias
+        return torch.ops.mkldnn._linear_pointwise(x, weight, bias, self.activation, [], "")
 
 
 class ResidualBlock(nn.Module):
@@ -129,7 +139,7 @@ def _available() -> bool:
     try:
         with torch.inference_mode():
             _convolve_and_add(convolution, _convolve(convolution, x, "swish"), x.clone())
-            LinearReLU(linear)(x)
+            LinearActivation(linear, "relu")(x)
     except (RuntimeError, AttributeError, TypeError):
         return False
     return True

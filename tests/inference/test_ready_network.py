@@ -4,7 +4,7 @@ import pytest
 import torch
 from torchvision.models.resnet import BasicBlock
 
-from detr_kit.inference.onednn import ConvActivation, LinearReLU, ResidualBlock
+from detr_kit.inference.onednn import ConvActivation, LinearActivation, ResidualBlock
 from detr_kit.inference.ready_network import ready_network
 
 
@@ -39,6 +39,6 @@ def test_activations_are_part_of_what_comes_before_them(small_detector):
     ready = ready_network(small_detector.network)
     kinds = {type(module) for module in ready.modules()}
     assert BasicBlock not in kinds
-    assert kinds & {ConvActivation, LinearReLU, ResidualBlock}
+    assert kinds & {ConvActivation, LinearActivation, ResidualBlock}
     for_a_compiler = ready_network(small_detector.network, keeps=False)
-    assert not {type(module) for module in for_a_compiler.modules()} & {LinearReLU, ResidualBlock}
+    assert not {type(module) for module in for_a_compiler.modules()} & {LinearActivation, ResidualBlock}

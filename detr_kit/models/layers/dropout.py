@@ -1,14 +1,15 @@
 """Dropout (Srivastava et al. 2014) whose masks cost little on a CPU.
 
 PyTorch draws a double for each number there, which took a fifth of a training step. Here sixteen bits
-decide, four numbers to each draw of the same generator: a share of p, rounded to 1 / 65536, is dropped, and
-what stays is scaled by exactly what that asks for.
+decide, of a quick generator that PyTorch's seeds: a share of p, rounded to 1 / 65536, is dropped, and what
+stays is scaled by exactly what that asks for.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -65,8 +66,9 @@ def _draws_here(x: Tensor, p: float) -> bool:
 def _kept(x: Tensor, p: float) -> tuple[Tensor, float]:
     """One for each number of x that stays and zero for the others, and by what those that stay are scaled."""
     dropped = min(max(round(p * _STEPS), 1), _STEPS - 1)
-    draws = torch.randint(-(2**63), 2**63 - 1, (-(-x.numel() // 4),))
-    bits = draws.view(torch.int16)[: x.numel()].view(x.shape)
+    generator = np.random.Generator(np.random.SFC64(int(torch.randint(2**63 - 1, ()))))
+    draws = generator.integers(0, 2**64, -(-x.numel() // 4), dtype=np.uint64)
+    bits = torch.from_numpy(draws.view(np.int16)[: x.numel()]).view(x.shape)
     kept = torch.empty(x.shape, dtype=x.dtype)
     torch.ge(bits, dropped - _STEPS // 2, out=kept)
     return kept, _STEPS / (_STEPS - dropped)
