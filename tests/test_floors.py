@@ -18,7 +18,7 @@ FLOORS = {
     "evaluation": 4, "check": 4, "explain": 4, "sources": 4, "checkpoints": 4, "environment": 4,
     "inference": 5,
     "predict": 6, "engine": 6, "export": 6,
-    "serving": 7, "fine_tune": 7,
+    "serving": 7, "fine_tune": 7, "benchmark": 7,
     "cli": 8,
     "__main__": 9,
 }  # fmt: skip
