@@ -35,7 +35,8 @@ def join_activations(network: nn.Module) -> None:
                     if isinstance(block, BasicBlock | Bottleneck) and _is_plain(block):
                         setattr(stage, name, ResidualBlock(block))
         elif isinstance(module, FeedForward) and module.activation is F.relu:
-            module.linear1, module.activation = LinearActivation(module.linear1, "relu"), nn.Identity()
+            setattr(module, "linear1", LinearActivation(module.linear1, "relu"))  # noqa: B010  of another type
+            module.activation = nn.Identity()
         elif isinstance(module, MSDeformAttn):
             for name, child in list(module.named_children()):
                 if isinstance(child, nn.Linear):
