@@ -1,8 +1,8 @@
 """Convolutions and linear layers that end with their activation: oneDNN's operators, for inference on a CPU.
 
 A map is then written once. PyTorch's own modules write it, and read and write it again for the activation,
-and once more for a sum. The operators are those that torch.compile puts in; they know no gradients and no autocast,
-under which they compute in their weights' dtype.
+and once more for a sum. The operators are those that torch.compile puts in. They know no gradients and no
+autocast, under which they compute in their weights' dtype.
 """
 
 from __future__ import annotations
