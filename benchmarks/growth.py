@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from children import in_child, peak_bytes
+from children import in_child, peak_megabytes
 from timing import reuse_heap
 
 from detr_kit import build_network
@@ -120,12 +120,12 @@ def _objects(
 
 def _measured(call: Callable[[], Any], repeats: int, cpu_time: bool) -> tuple[float, float]:
     clock = time.process_time if cpu_time else time.perf_counter
-    before, times = peak_bytes(), []
-    for _ in range(repeats + 1):
+    megabytes, times = peak_megabytes(call), []
+    for _ in range(repeats):
         start = clock()
         call()
         times.append((clock() - start) * 1e3)
-    return statistics.median(times[1:]), (peak_bytes() - before) / 1e6
+    return statistics.median(times), megabytes
 
 
 def plot(report: dict[str, Any], path: str) -> None:

@@ -15,7 +15,7 @@ import os
 from pathlib import Path
 
 import torch
-from children import in_child, peak_bytes
+from children import in_child, peak_megabytes
 from end_to_end import training
 from timing import reuse_heap
 
@@ -35,17 +35,10 @@ def main() -> None:
 
 
 def _step(kind: str, threads: int) -> float:
-    """MB above what is held before the step; both networks are there by then."""
+    """MB above what is held before the step, both networks among it."""
     torch.set_num_threads(threads)
     _, steps = training("deformable_detr_r50", check=False)
-    before = _resident_bytes()
-    steps[kind]()
-    return (peak_bytes() - before) / 1e6
-
-
-def _resident_bytes() -> int:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
+    return peak_megabytes(steps[kind])
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
 """Convolutions and linear layers that end with their activation: oneDNN's operators, for inference on a CPU.
 
 A map is then written once. PyTorch's own modules write it, and read and write it again for the activation,
-and once more for a sum. The operators are those that torch.compile puts in; they know no gradients.
+and once more for a sum. The operators are those that torch.compile puts in. They know no gradients and no
+autocast, under which they compute in their weights' dtype.
 """
 
 from __future__ import annotations
 
 from functools import cache
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -69,7 +71,7 @@ class LinearActivation(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(…, in) -> (…, out)."""
         weight, bias = self.linear.weight, self.linear.bias
-        return torch.ops.mkldnn._linear_pointwise(x, weight, bias, self.activation, [], "")
+        return torch.ops.mkldnn._linear_pointwise(x.to(weight.dtype), weight, bias, self.activation, [], "")
 
 
 class ResidualBlock(nn.Module):
@@ -91,21 +93,23 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """As torchvision's."""
         shortcut = x if self.downsample is None else self.downsample(x)
-        for convolution in self.convolutions[:-1]:
+        *first, last = cast(list[nn.Conv2d], list(self.convolutions))
+        for convolution in first:
             x = _convolve(convolution, x, "relu")
-        return _convolve_and_add(self.convolutions[-1], x, shortcut)
+        return _convolve_and_add(last, x, shortcut)
 
 
-def _convolve(convolution: nn.Module, x: Tensor, activation: str) -> Tensor:
-    c = convolution
+def _convolve(convolution: nn.Conv2d, x: Tensor, activation: str) -> Tensor:
+    c, x = convolution, x.to(convolution.weight.dtype)
     return torch.ops.mkldnn._convolution_pointwise(
         x, c.weight, c.bias, c.padding, c.stride, c.dilation, c.groups, activation, [], ""
     )
 
 
-def _convolve_and_add(convolution: nn.Module, x: Tensor, other: Tensor) -> Tensor:
+def _convolve_and_add(convolution: nn.Conv2d, x: Tensor, other: Tensor) -> Tensor:
     """relu(convolution(x) + other), written over `other`."""
     c = convolution
+    x, other = x.to(c.weight.dtype), other.to(c.weight.dtype)
     return torch.ops.mkldnn._convolution_pointwise_.binary(
         other, x, c.weight, c.bias, c.padding, c.stride, c.dilation, c.groups, "add", None, "relu", [], ""
     )

@@ -42,3 +42,11 @@ def test_activations_are_part_of_what_comes_before_them(small_detector):
     assert kinds & {ConvActivation, LinearActivation, ResidualBlock}
     for_a_compiler = ready_network(small_detector.network, keeps=False)
     assert not {type(module) for module in for_a_compiler.modules()} & {LinearActivation, ResidualBlock}
+
+
+def test_it_runs_under_autocast(small_detector, images):
+    """As a validation loop with fp16=True has it."""
+    ready = ready_network(small_detector.network)
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        expected, found = small_detector.network(images), ready(images, None)
+    torch.testing.assert_close(found.boxes.float(), expected.boxes.float(), atol=0.1, rtol=0)
