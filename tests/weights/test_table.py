@@ -23,7 +23,7 @@ PAPERS = {
 }  # fmt: skip
 
 # Who numbers COCO's 80 classes from 0 on; the others keep its ids.
-CONTIGUOUS = ("openmmlab", "PekingU", "ustc-community")
+CONTIGUOUS = ("mmlab", "PekingU", "ustc-community")
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)

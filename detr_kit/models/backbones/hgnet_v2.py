@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -109,12 +110,8 @@ class HGConvolution(nn.Module):
             weight, bias, end = weight * scale, bias * scale + shift, float(shift)
             ends = (end, math.inf) if scale >= 0 else (-math.inf, end)
             activation = nn.Hardtanh(*ends)
-        c = self.conv
-        convolution = nn.Conv2d(
-            c.in_channels, c.out_channels, c.kernel_size, c.stride, c.padding, groups=c.groups
-        ).to(weight)
-        convolution.weight.copy_(weight)
-        convolution.bias.copy_(bias)  # type: ignore[union-attr]
+        convolution = copy.deepcopy(self.conv)
+        convolution.weight, convolution.bias = nn.Parameter(weight), nn.Parameter(bias)
         return nn.Sequential(convolution, activation)
 
 
