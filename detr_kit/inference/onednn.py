@@ -6,7 +6,9 @@ and once more for a sum. The operators are those that torch.compile puts in; the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +20,11 @@ from ..models.layers.convolution import ConvNorm
 from ..models.layers.feed_forward import FeedForward
 from ..models.layers.ms_deform_attn import MSDeformAttn
 
-_KINDS = {nn.ReLU: "relu", nn.SiLU: "swish"}  # activations, as the operators call them
+_KINDS = {
+    nn.ReLU: "relu",
+    nn.SiLU: "swish",
+    nn.Hardtanh: "hardtanh",
+}  # activations, as the operators call them
 
 
 def join_activations(network: nn.Module) -> None:
@@ -34,6 +40,8 @@ def join_activations(network: nn.Module) -> None:
                 for name, block in list(stage.named_children()):
                     if isinstance(block, BasicBlock | Bottleneck) and _is_plain(block):
                         setattr(stage, name, ResidualBlock(block))
+        elif isinstance(module, nn.Sequential):
+            _join_in_a_row(module)
         elif isinstance(module, FeedForward) and module.activation is F.relu:
             setattr(module, "linear1", LinearActivation(module.linear1, "relu"))  # noqa: B010  of another type
             module.activation = nn.Identity()
@@ -46,13 +54,15 @@ def join_activations(network: nn.Module) -> None:
 class ConvActivation(nn.Module):
     """A convolution and its activation."""
 
-    def __init__(self, convolution: nn.Conv2d, activation: str) -> None:
+    def __init__(self, convolution: nn.Conv2d, activation: nn.Module) -> None:
         super().__init__()
-        self.convolution, self.activation = convolution, activation
+        self.convolution, self.activation = convolution, _KINDS[type(activation)]
+        clamps = isinstance(activation, nn.Hardtanh)
+        self.ends = [activation.min_val, activation.max_val] if clamps else []
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> as the convolution's."""
-        return _convolve(self.convolution, x, self.activation)
+        return _convolve(self.convolution, x, self.activation, self.ends)
 
 
 class LinearActivation(nn.Module):
@@ -96,10 +106,10 @@ class ResidualBlock(nn.Module):
         return _convolve_and_add(self.convolutions[-1], x, shortcut)
 
 
-def _convolve(convolution: nn.Module, x: Tensor, activation: str) -> Tensor:
+def _convolve(convolution: nn.Module, x: Tensor, activation: str, numbers: Sequence[float] = ()) -> Tensor:
     c = convolution
     return torch.ops.mkldnn._convolution_pointwise(
-        x, c.weight, c.bias, c.padding, c.stride, c.dilation, c.groups, activation, [], ""
+        x, c.weight, c.bias, c.padding, c.stride, c.dilation, c.groups, activation, numbers, ""
     )
 
 
@@ -112,11 +122,27 @@ def _convolve_and_add(convolution: nn.Module, x: Tensor, other: Tensor) -> Tenso
 
 
 def _join(module: nn.Module, convolution: str, norm: nn.Module, activation: str) -> None:
-    """Within a module whose norm between the two is folded."""
-    first, kind = getattr(module, convolution), _KINDS.get(type(getattr(module, activation)))
-    if kind and isinstance(norm, nn.Identity) and _is_plain_convolution(first):
-        setattr(module, convolution, ConvActivation(first, kind))
-        setattr(module, activation, nn.Identity())
+    """Within a module whose norm between the two is folded; a Sequential ends with the convolution."""
+    first, after = getattr(module, convolution), getattr(module, activation)
+    if not isinstance(norm, nn.Identity) or type(after) not in _KINDS:
+        return
+    if isinstance(first, nn.Sequential) and len(first) and _is_plain_convolution(first[-1]):
+        first[-1] = ConvActivation(first[-1], after)
+    elif _is_plain_convolution(first):
+        setattr(module, convolution, ConvActivation(first, after))
+    else:
+        return
+    setattr(module, activation, nn.Identity())
+
+
+def _join_in_a_row(modules: nn.Sequential) -> None:
+    """A convolution and the activation after it; norms between them have become nothing."""
+    kept = [name for name, child in modules.named_children() if not isinstance(child, nn.Identity)]
+    for name, after in pairwise(kept):
+        first, second = getattr(modules, name), getattr(modules, after)
+        if _is_plain_convolution(first) and type(second) in _KINDS:
+            setattr(modules, name, ConvActivation(first, second))
+            setattr(modules, after, nn.Identity())
 
 
 def _is_plain(block: BasicBlock | Bottleneck) -> bool:
@@ -140,6 +166,7 @@ def _available() -> bool:
     try:
         with torch.inference_mode():
             _convolve_and_add(convolution, _convolve(convolution, x, "swish"), x.clone())
+            _convolve(convolution, x, "hardtanh", [0.0, 1.0])
             LinearActivation(linear, "relu")(x)
     except (RuntimeError, AttributeError, TypeError):
         return False
