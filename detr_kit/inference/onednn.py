@@ -20,11 +20,8 @@ from ..models.layers.convolution import ConvNorm
 from ..models.layers.feed_forward import FeedForward
 from ..models.layers.ms_deform_attn import MSDeformAttn
 
-_KINDS = {
-    nn.ReLU: "relu",
-    nn.SiLU: "swish",
-    nn.Hardtanh: "hardtanh",
-}  # activations, as the operators call them
+# Activations, as the operators call them.
+_KINDS = {nn.ReLU: "relu", nn.SiLU: "swish", nn.Hardtanh: "hardtanh"}
 
 
 def join_activations(network: nn.Module) -> None:
@@ -57,8 +54,9 @@ class ConvActivation(nn.Module):
     def __init__(self, convolution: nn.Conv2d, activation: nn.Module) -> None:
         super().__init__()
         self.convolution, self.activation = convolution, _KINDS[type(activation)]
-        clamps = isinstance(activation, nn.Hardtanh)
-        self.ends = [activation.min_val, activation.max_val] if clamps else []
+        self.ends: list[float] = []
+        if isinstance(activation, nn.Hardtanh):
+            self.ends = [activation.min_val, activation.max_val]
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> as the convolution's."""
