@@ -6,6 +6,7 @@ and once more for a sum. The operators are those that torch.compile puts in; the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import cache
 from itertools import pairwise
@@ -16,12 +17,13 @@ from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from ..models.backbones.resnet import ResNet
+from ..models.layers.clamp import Clamp
 from ..models.layers.convolution import ConvNorm
 from ..models.layers.feed_forward import FeedForward
 from ..models.layers.ms_deform_attn import MSDeformAttn
 
 # Activations, as the operators call them.
-_KINDS = {nn.ReLU: "relu", nn.SiLU: "swish", nn.Hardtanh: "hardtanh"}
+_KINDS = {nn.ReLU: "relu", nn.SiLU: "swish", Clamp: "hardtanh"}
 
 
 def join_activations(network: nn.Module) -> None:
@@ -55,8 +57,9 @@ class ConvActivation(nn.Module):
         super().__init__()
         self.convolution, self.activation = convolution, _KINDS[type(activation)]
         self.ends: list[float] = []
-        if isinstance(activation, nn.Hardtanh):
-            self.ends = [activation.min_val, activation.max_val]
+        if isinstance(activation, Clamp):
+            low, high = activation.low, activation.high
+            self.ends = [-math.inf if low is None else low, math.inf if high is None else high]
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> as the convolution's."""
