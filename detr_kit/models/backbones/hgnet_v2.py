@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -15,6 +14,7 @@ from torchvision.ops import FrozenBatchNorm2d
 from ...errors import InputError
 from ...registry import MODELS
 from ..layers import checkpointing as checkpointed
+from ..layers.clamp import Clamp
 from ..layers.fuse import folded
 from .weights import load_weights
 
@@ -108,8 +108,7 @@ class HGConvolution(nn.Module):
         if isinstance(self.lab, LearnableAffine):
             scale, shift = self.lab.scale, self.lab.bias
             weight, bias, end = weight * scale, bias * scale + shift, float(shift)
-            ends = (end, math.inf) if scale >= 0 else (-math.inf, end)
-            activation = nn.Hardtanh(*ends)
+            activation = Clamp(low=end) if scale >= 0 else Clamp(high=end)
         convolution = copy.deepcopy(self.conv)
         convolution.weight, convolution.bias = nn.Parameter(weight), nn.Parameter(bias)
         return nn.Sequential(convolution, activation)
