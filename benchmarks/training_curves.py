@@ -39,6 +39,7 @@ def curve_of(run: str) -> dict[str, Any]:
 
 def draw(curves: dict[str, dict[str, Any]], path: Path) -> None:
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import MaxNLocator
 
     figure, axes = plt.subplots(1, 3, figsize=(15, 4), layout="constrained")
     shown = (
@@ -53,6 +54,7 @@ def draw(curves: dict[str, dict[str, Any]], path: Path) -> None:
             marker = "." if along == "epochs" else None
             axis.plot(curve[along], curve[figure_of], marker=marker, label=name)
         axis.set(title=figure_of.replace("_", " "), xlabel=label)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.grid(alpha=0.3)
     axes[0].legend()
     path.parent.mkdir(parents=True, exist_ok=True)
