@@ -220,7 +220,7 @@ def _arguments_of(doc: str) -> dict[str, str]:
     if section is None:
         return {}
     entries = re.split(r"\n(?=[ ]{4}\S)", section[1].rstrip())
-    texts = {}
+    texts: dict[str, str] = {}
     for entry in entries:
         flat = " ".join(entry.split())
         pieces = re.split(r"(?:^|; )((?:\w+(?: \([^)]*\))?, )*\w+)(?: \([^)]*\))?: ", flat)
