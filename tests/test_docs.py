@@ -53,6 +53,7 @@ def test_every_format_of_the_page_is_the_same_set(tmp_path, capsys):
         assert line.endswith("] cat")
 
 
+@pytest.mark.slow
 def test_getting_started(tmp_path, capsys):
     """The page from top to bottom, but for what is installed or fetched."""
     first, last = python_blocks(DOCS / "getting_started.md")

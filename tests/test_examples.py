@@ -54,6 +54,7 @@ def test_predict(example, photo, tmp_path):
     assert (tmp_path / "predicted.png").is_file()
 
 
+@pytest.mark.slow
 def test_fine_tune(example, sets):
     printed = example("fine_tune.py", sets / "voc", "builtin", 2)
     assert "epoch 2: loss" in printed
@@ -98,6 +99,7 @@ def test_custom_augmentation(shapes, tmp_path):
     assert 100 < foggy.unique().item() <= 100 + 0.6 * 155
 
 
+@pytest.mark.slow
 def test_the_plain_loop_is_forty_lines(example, shapes):
     text = (EXAMPLES / "plain_loop.py").read_text().split('"""')[2]
     assert len([line for line in text.splitlines() if line.strip()]) <= 40
@@ -112,6 +114,7 @@ def test_convert(example, tmp_path):
     assert (tmp_path / "shapes.pth").is_file()
 
 
+@pytest.mark.slow
 def test_export_and_run_without_us(example, photo, tmp_path):
     pytest.importorskip("onnxscript")
     weights = write_small_model(TINY, tmp_path)  # a large one takes a minute
@@ -133,6 +136,7 @@ def test_what_runs_without_us_imports_nothing_of_ours(name):
     assert not [name for name in modules if name.split(".")[0] in ("detr_kit", "torch", "torchvision")]
 
 
+@pytest.mark.slow
 def test_serve_client(example, photo):
     with slow_server() as (client, _, _):
         assert example("serve_client.py", str(client.base_url).rstrip("/"), photo).count("thing 0.90 at") == 1

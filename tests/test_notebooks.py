@@ -31,6 +31,7 @@ def is_picture(value):
     return getattr(value, "_repr_png_", bytes)()[:4] == b"\x89PNG"
 
 
+@pytest.mark.slow
 def test_fine_tune():
     names, values = run_notebook(ROOT / "examples" / "fine_tune.ipynb")
     assert names["report"].count("error") == 0
