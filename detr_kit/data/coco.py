@@ -26,6 +26,7 @@ from .epoch import at_epoch
 from .file_names import match_names
 from .image_cache import ImageCache
 from .image_io import read_image
+from .partners import partners_from
 from .sampler import Draw
 from .seeding import seeded
 
@@ -57,7 +58,8 @@ class CocoDataset(Dataset):
         annotations: the JSON file.
         images: the folder that its file names are relative to.
         data_root: what `annotations` and `images` are relative to.
-        transforms: transforms.v2 transforms, or configs of them, applied to image and boxes.
+        transforms: transforms.v2 transforms, or configs of them, applied to image and boxes; those that join
+            several pictures draw the others from this set (`partners.draw_partner`).
         labels: "contiguous" numbers the categories 0, 1, 2, … in the order of their ids; "category_id" uses
             the ids themselves, as the original code and its checkpoints do.
         keep_empty: keep images without boxes (they teach what is background).
@@ -197,25 +199,32 @@ class CocoDataset(Dataset):
 
     def _load(self, index: int) -> Sample:
         row = self._indices[index]
-        path = self._path(row)
-        pixels = self._read(path, self.annotations.sizes[row])
-        height, width = pixels.shape[:2]
+        sample = self._read_sample(row)
+        height, width = sample["image"].shape[-2:]
+        if self.transforms is not None:
+            with partners_from(self._draw_partner):
+                sample = self.transforms(sample)
+        return Sample(
+            torch.Tensor.as_subclass(sample["image"], Tensor),
+            _target(sample, (height, width), int(self.annotations.image_ids[row]), str(self._path(row))),
+        )
+
+    def _read_sample(self, row: int | np.integer) -> dict[str, Tensor]:
+        """The picture of a row and its objects, as transforms take them."""
+        pixels = self._read(self._path(row), self.annotations.sizes[row])
         rows = self._rows(row)
         rows = np.arange(rows.start, rows.stop)[self._is_object[rows]]
         labels = [self._label_of_id[int(c)] for c in self.annotations.category_ids[rows]]
-        image = tv_tensors.Image(torch.from_numpy(pixels).permute(2, 0, 1))
         boxes = tv_tensors.BoundingBoxes(
-            torch.from_numpy(self.annotations.boxes[rows]), format="XYXY", canvas_size=(height, width)
+            torch.from_numpy(self.annotations.boxes[rows]), format="XYXY", canvas_size=pixels.shape[:2]
         )
-        sample = {"image": image, "boxes": boxes, "labels": torch.tensor(labels, dtype=torch.int64)}
-        if self.transforms is not None:
-            sample = self.transforms(sample)
-        return Sample(
-            torch.Tensor.as_subclass(sample["image"], Tensor),
-            _target(sample, (height, width), int(self.annotations.image_ids[row]), str(path)),
-        )
+        image = tv_tensors.Image(torch.from_numpy(pixels).permute(2, 0, 1))
+        return {"image": image, "boxes": boxes, "labels": torch.tensor(labels, dtype=torch.int64)}
 
-    def _rows(self, row: int) -> slice:
+    def _draw_partner(self) -> dict[str, Tensor]:
+        return self._read_sample(self._indices[int(torch.randint(len(self), ()))])
+
+    def _rows(self, row: int | np.integer) -> slice:
         return slice(self.annotations.starts[row], self.annotations.starts[row + 1])
 
     def _read(self, path: Path, size: np.ndarray) -> np.ndarray:
