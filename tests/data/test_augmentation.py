@@ -304,3 +304,39 @@ class TestSeededByPosition:
         for seed in range(150):
             dataset[Draw(0, seed)]
         assert len(seen_images) == len(dataset)
+
+
+class TestAlbumentations:
+    @pytest.fixture(autouse=True)
+    def _installed(self):
+        pytest.importorskip("albumentations")
+
+    def test_boxes_go_along_and_seeds_are_by_position(self):
+        config = dict(Affine=dict(scale=(0.7, 1.3), translate_percent=0.2, p=1.0), MotionBlur=dict(p=0.3))
+        transform = build(dict(type="Albumentations", transforms=config, min_visible=0.0), TRANSFORMS)
+        images, found = [], 0
+        for seed in (*range(20), 0):
+            sample = applied(transform, "rectangle", seed)
+            images.append(sample["image"])
+            assert sample["boxes"].canvas_size == (120, 160)
+            for box, label in zip(sample["boxes"].tolist(), sample["labels"].tolist(), strict=True):
+                assert np.abs(extent(seen(sample, label)) - np.array(box)).max() <= 4  # blurred ones too
+                found += 1
+        assert found > 15
+        assert torch.equal(images[0], images[-1])
+        assert not torch.equal(images[0], images[1])
+
+    def test_objects_that_leave_the_picture_take_their_labels_along(self):
+        away = dict(Crop=dict(x_min=0, y_min=0, x_max=50, y_max=120, p=1.0))
+        sample = applied(build(dict(type="Albumentations", transforms=away), TRANSFORMS), "rectangle", 0)
+        assert len(sample["boxes"]) == len(sample["labels"])
+        assert sample["labels"].dtype == torch.int64
+
+    @pytest.mark.parametrize(("transforms", "message"), [
+        (dict(MotionBlurr={}), "it has no transform 'MotionBlurr'"),
+        (dict(Compose={}), "it has no transform 'Compose'"),
+        (dict(Crop=dict(x_min=5, x_max=2)), "Crop: "),
+    ])  # fmt: skip
+    def test_mistakes(self, transforms, message):
+        with pytest.raises(InputError, match=message):
+            build(dict(type="Albumentations", transforms=transforms), TRANSFORMS)

@@ -1,5 +1,6 @@
 """Augmentation that transforms.v2 does not have: several pictures in one, boxes by what is left in sight."""
 
+from .albumentations_pipeline import Albumentations
 from .copy_paste import CopyPaste
 from .cut_out import CutOut
 from .hsv_jitter import HSVJitter
@@ -10,6 +11,7 @@ from .quarter_turn import RandomQuarterTurn
 from .warp import RandomWarp
 
 __all__ = [
+    "Albumentations",
     "CopyPaste",
     "CutOut",
     "HSVJitter",
