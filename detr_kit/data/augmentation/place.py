@@ -12,10 +12,16 @@ from .scene import Scene
 
 
 def resized(pixels: np.ndarray, scale: float) -> np.ndarray:
-    """(H, W, 3) at another size: averaged when it shrinks, interpolated when it grows."""
+    """(H, W, 3) at another size; where it shrinks to less than a half, halved by averages first.
+
+    Averaging to any size in one (INTER_AREA) takes six times as long.
+    """
     height, width = pixels.shape[:2]
     size = max(round(width * scale), 1), max(round(height * scale), 1)
-    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    while scale < 0.5 and min(pixels.shape[:2]) > 1:
+        half = (pixels.shape[1] + 1) // 2, (pixels.shape[0] + 1) // 2
+        pixels, scale = cv2.resize(pixels, half, interpolation=cv2.INTER_AREA), 2 * scale
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR)
 
 
 def place(
