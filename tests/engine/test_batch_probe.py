@@ -16,7 +16,6 @@ from ..places import TINY
     ("deformable_detr_r50", (800, 1333)),
     ("rt_detr_r18", (800, 800)),  # of the batches that change their size
     ("d_fine_n", (640, 640)),
-    (TINY, (128, 128)),
 ])  # fmt: skip
 def test_the_largest_picture_is_read_off_the_config(model, size):
     height, width = largest_picture(read_config(model))
@@ -24,15 +23,15 @@ def test_the_largest_picture_is_read_off_the_config(model, size):
 
 
 def test_pictures_of_any_size_are_refused():
-    config = read_config(TINY)
-    config.train_dataloader.dataset.transforms = [dict(type="RandomHorizontalFlip")]
+    config = read_config(TINY)  # flips alone
     with pytest.raises(InputError, match="--batch-size auto: the training pictures are of any size"):
         largest_picture(config)
 
 
 @pytest.fixture(scope="module")
 def tiny():
-    return prepare_config(TINY)
+    resize = dict(type="Resize", size=[128, 128], antialias=True)
+    return prepare_config(TINY, options={"train_dataloader.dataset.transforms": [resize]})
 
 
 class TestFit:
@@ -77,15 +76,18 @@ class TestWritten:
         options = dict(work_dir=tmp_path, preset="recipe", epochs=3, image_size=64, batch_size="auto")
         path = write_fine_tune_config(sets / "coco", TINY, **options)
         whole = prepare_config(path)
-        assert whole.train_dataloader.batch_size == 10  # of 16 in the recipe: as many as there are pictures
+        assert whole.train_dataloader.batch_size == 4  # the recipe's
         assert "accumulative_counts" not in whole.optim_wrapper
-        limited = write_fine_tune_config(sets / "coco", TINY, memory_gb=0.075, **options)
-        config = prepare_config(limited)
-        batch, count = config.train_dataloader.batch_size, config.optim_wrapper.accumulative_counts
-        assert batch * count == 10
-        assert batch in (1, 2, 5)
-        assert f"10 pictures a step: {count} batch(es) of {batch}" in limited.read_text()
-        assert "--batch-size auto --memory-gb 0.075" in limited.read_text().splitlines()[0]
+        model = batch_probe._model(whole)
+        fixed = 4 * sum(p.numel() * p.element_size() for p in model.parameters())
+        limit = (fixed + 2.5 * batch_probe._step_bytes(model, largest_picture(whole), 5)) / 1e9
+        text = write_fine_tune_config(sets / "coco", TINY, memory_gb=limit, **options).read_text()
+        config = prepare_config(path)
+        assert config.train_dataloader.batch_size == 2
+        assert config.optim_wrapper.accumulative_counts == 2
+        assert config.param_scheduler[0]["end"] == 2 * 2  # the warm-up is counted in batches
+        assert "# 4 pictures a step: 2 batch(es) of 2" in text
+        assert f"--batch-size auto --memory-gb {limit}" in text.replace("--image-size 64 ", "")
 
     @pytest.mark.parametrize(("options", "message"), [
         (dict(memory_gb=4), "--memory-gb 4 goes with --batch-size auto"),

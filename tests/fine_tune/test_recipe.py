@@ -51,8 +51,10 @@ class TestWhatIsWritten:
         config, _ = written(sets, tmp_path, "gentle")
         (freeze,) = [hook for hook in config.custom_hooks if hook["type"] == "FreezeHook"]
         assert (freeze["module"], freeze["until_epoch"]) == ("network.backbone", 4)
-        assert config.optim_wrapper.paramwise_cfg.layer_decay == 0.8
-        assert "custom_keys" in config.optim_wrapper.paramwise_cfg  # the model's own stay
+        assert config.optim_wrapper.paramwise_cfg == dict(layer_decay=0.8)
+        paper, _ = written(sets, tmp_path / "paper", "gentle", "deformable_detr_r50", image_size=400)
+        assert paper.optim_wrapper.paramwise_cfg.layer_decay == 0.8
+        assert paper.optim_wrapper.paramwise_cfg.custom_keys.backbone == dict(lr_mult=0.1)  # the model's stay
         assert not config.get("find_unused_parameters")
 
     def test_several_processes_do_not_wait_for_a_frozen_part(self, sets, tmp_path, monkeypatch):
@@ -86,6 +88,13 @@ class TestWhatIsWritten:
         config, _ = written(sets, tmp_path, "gentle", epochs=1)
         assert config.param_scheduler[1].T_max == 1
         assert all(hook["type"] != "FreezeHook" for hook in config.custom_hooks)
+
+    def test_a_network_with_batch_statistics_keeps_their_average(self, sets, tmp_path):
+        """D-FINE's own moving average has them; the recipe says otherwise of its length alone."""
+        config, _ = written(sets, tmp_path, "strong", "d_fine_n", preset="recipe")
+        (average,) = [hook for hook in config.custom_hooks if hook["type"] == "EMAHook"]
+        assert average["update_buffers"]
+        assert average["momentum"] > 1e-4
 
     def test_every_ingredient_is_a_transform(self):
         for name, transforms in AUGMENTATIONS.items():
