@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from ..checkpoints import CheckpointFile, read_checkpoint
@@ -38,13 +39,16 @@ def fine_tune(
     auto_scale_lr: bool = False,
     options: Mapping[str, Any] | None = None,
     launcher: str = "none",
+    hooks: Sequence[Hook] = (),
+    show: bool = True,
     **arguments: Any,
 ) -> Runner:
     """Train on a data set with a config that is written for it.
 
     Args:
         resume: go on with the newest run on this data set, as it began; `epochs` may be raised.
-        features, auto_scale_lr, options, launcher: of `train`.
+        features, auto_scale_lr, options, launcher, hooks: of `train`.
+        show: print the config.
         arguments: of `write_fine_tune_config`.
 
     Raises:
@@ -55,7 +59,12 @@ def fine_tune(
     config = _config_of_run(**arguments) if resume else None
     if config is None:
         config = write_fine_tune_config(
-            **arguments, options=options, launcher=launcher, accumulate=features.accumulate or 1, fetch=True
+            **arguments,
+            options=options,
+            launcher=launcher,
+            accumulate=features.accumulate or 1,
+            fetch=True,
+            show=show,
         )
     return train(
         config,
@@ -64,6 +73,7 @@ def fine_tune(
         auto_scale_lr=auto_scale_lr,
         options=options,
         launcher=launcher,
+        hooks=hooks,
     )
 
 
@@ -109,8 +119,9 @@ def write_fine_tune_config(
     launcher: str = "none",
     accumulate: int = 1,
     fetch: bool = False,
+    show: bool = True,
 ) -> Path:
-    """Write a config for a data set into the work directory, and print it.
+    """Write a config for a data set into the work directory.
 
     Args:
         data: COCO, Pascal VOC or YOLO files, as `find_data` takes them; images: the folder of the pictures,
@@ -132,6 +143,7 @@ def write_fine_tune_config(
         options, launcher, accumulate: with which the run is to be started: its overrides are looked at before
             anything is written, and its steps are those of all processes and accumulated batches.
         fetch: published weights have to be here before anything is written.
+        show: print it.
 
     Returns:
         The config's path, `WORK_DIR/config.py`; annotations that had to be converted are in `WORK_DIR/data`.
@@ -175,7 +187,7 @@ def write_fine_tune_config(
         _fetch(published)
     try:
         aside = None if former is None else put_aside(folder, former)
-        _write(folder, text_in(folder), plan.annotations, aside)
+        _write(folder, text_in(folder), plan.annotations, aside, show)
     except OSError as error:
         raise InputError(f"{folder}: it cannot be written: {error.strerror or error}") from error
     if folder != first and is_first_process():
@@ -210,14 +222,15 @@ def _refuse_what_training_would(text: str, options: Mapping[str, Any] | None, la
             raise InputError(str(error).replace(str(path), f"for {CONFIG}")) from error
 
 
-def _write(folder: Path, text: str, annotations: Mapping[Path, Any], former: Path | None) -> None:
+def _write(folder: Path, text: str, annotations: Mapping[Path, Any], former: Path | None, show: bool) -> None:
     for path, data in annotations.items():
         write_whole(folder / path, json.dumps(data))
     write_whole(folder / CONFIG, text)
     if is_first_process():
         if former is not None:
             print(f"the config of the earlier run in {folder} is {former.name} now", flush=True)
-        print(f"{folder / CONFIG}:\n\n{text}", flush=True)
+        if show:
+            print(f"{folder / CONFIG}:\n\n{text}", flush=True)
 
 
 def _read(checkpoint: str | Path | None) -> CheckpointFile | None:

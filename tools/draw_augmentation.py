@@ -1,6 +1,6 @@
 """Draws docs/images/augmentation.jpg: the same photograph after each transform, with the boxes that it gave.
 
-python docs/draw_augmentation.py ../shared/data/bccd
+python tools/draw_augmentation.py ../shared/data/bccd
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="the blood cells, or any folder with train.json and images/")
     parser.add_argument("--image", type=int, default=7, help="which of the training pictures")
     parser.add_argument("--seed", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "images" / "augmentation.jpg")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "docs" / "images" / "augmentation.jpg")
     options = parser.parse_args()
     cells = []
     for name, transforms in PICTURES.items():
