@@ -48,6 +48,7 @@ PICTURES = {
     ],
 }
 SEEDS = {"RandomQuarterTurn": 1, "RandomIoUCrop": 12}  # for which there is something to see
+ROOT = Path(__file__).parents[1]
 WIDTH, HEIGHT, COLUMNS = 300, 250, 4
 
 
@@ -56,7 +57,7 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="the blood cells, or any folder with train.json and images/")
     parser.add_argument("--image", type=int, default=7, help="which of the training pictures")
     parser.add_argument("--seed", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "docs" / "images" / "augmentation.jpg")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "images" / "augmentation.jpg")
     options = parser.parse_args()
     cells = []
     for name, transforms in PICTURES.items():
