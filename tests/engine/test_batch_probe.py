@@ -73,10 +73,10 @@ def test_free_memory_is_some():
 
 class TestWritten:
     def test_the_rest_is_accumulated(self, sets, tmp_path):
-        options = dict(work_dir=tmp_path, preset="recipe", epochs=3, image_size=64, batch_size="auto")
+        options = dict(work_dir=tmp_path, preset="recipe", epochs=30, image_size=64, batch_size="auto")
         path = write_fine_tune_config(sets / "coco", TINY, **options)
         whole = prepare_config(path)
-        assert whole.train_dataloader.batch_size == 4  # the recipe's
+        assert whole.train_dataloader.batch_size == 10  # of 16 in the recipe: all pictures that there are
         assert "accumulative_counts" not in whole.optim_wrapper
         model = batch_probe._model(whole)
         fixed = 4 * sum(p.numel() * p.element_size() for p in model.parameters())
@@ -84,9 +84,9 @@ class TestWritten:
         text = write_fine_tune_config(sets / "coco", TINY, memory_gb=limit, **options).read_text()
         config = prepare_config(path)
         assert config.train_dataloader.batch_size == 2
-        assert config.optim_wrapper.accumulative_counts == 2
-        assert config.param_scheduler[0]["end"] == 2 * 2  # the warm-up is counted in batches
-        assert "# 4 pictures a step: 2 batch(es) of 2" in text
+        assert config.optim_wrapper.accumulative_counts == 5
+        assert config.param_scheduler[0]["end"] == 3 * 5  # 3 of 30 steps, counted in batches
+        assert "# 10 pictures a step: 5 batch(es) of 2" in text
         assert f"--batch-size auto --memory-gb {limit}" in text.replace("--image-size 64 ", "")
 
     @pytest.mark.parametrize(("options", "message"), [
