@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from ..data.annotation_table import annotation_table
@@ -13,30 +11,26 @@ _SEEN = 16  # pixels of a small object's side: two cells of the finest map that 
 _LEAST, _STEP = 320, 32
 
 
-def propose_image_size(parts: Sequence[Part]) -> tuple[int, str] | None:
+def propose_image_size(part: Part) -> tuple[int, str] | None:
     """The short side in pixels at which nine of ten objects are 16 pixels wide, and the reason in words.
 
     It is at least 320 and at most what the pictures have: more would show nothing new.
 
     Args:
-        parts: splits to look at.
+        part: the split to look at.
 
     Returns:
         None where no picture says its size, or there is no object.
     """
-    shares, shorts = [], []
-    for part in parts:
-        table = annotation_table(str(part.annotations), part.data)
-        rows = np.flatnonzero(table.faults == 0)
-        short = np.nan_to_num(table.sizes).min(axis=1)
-        sides = np.sqrt((table.corners[rows, 2:] - table.corners[rows, :2]).prod(axis=1))
-        known = short[table.owner[rows]] > 0
-        shares.append(sides[known] / short[table.owner[rows]][known])
-        shorts.append(short[short > 0])
-    share, short_sides = np.concatenate(shares), np.concatenate(shorts)
-    if not len(share) or not len(short_sides):
+    table = annotation_table(str(part.annotations), part.data)
+    rows = np.flatnonzero(table.faults == 0)
+    short = np.nan_to_num(table.sizes).min(axis=1, initial=np.inf)
+    sides = np.sqrt((table.corners[rows, 2:] - table.corners[rows, :2]).prod(axis=1))
+    of_picture = short[table.owner[rows]]
+    shares = sides[of_picture > 0] / of_picture[of_picture > 0]
+    if not len(shares):
         return None
-    small, own = float(np.quantile(share, 0.1)), float(np.median(short_sides))
+    small, own = float(np.quantile(shares, 0.1)), float(np.median(short[short > 0]))
     wanted = -(-_SEEN / max(small, 1e-6) // _STEP) * _STEP
     most = max(own // _STEP * _STEP, _LEAST)
     size = int(min(max(wanted, _LEAST), most))

@@ -74,7 +74,7 @@ def plan_of(
         told.append(f"recipe {recipe.name}: {recipe.says}")
     of_model = base.image_size or short_side(base.config.test_dataloader.dataset.get("transforms"))
     image_size = given.get("image_size") or base.image_size or size_of_test_alone(base.config)
-    image_size = _image_size(image_size, of_model, list(parts.values()), told)
+    image_size = _image_size(image_size, of_model, parts["train"], told)
     if image_size is None and recipe.strong:
         image_size = of_model
         if image_size is None:
@@ -121,19 +121,24 @@ def plan_of(
     return Plan(settings, converted(parts))
 
 
-def _image_size(given: int | str | None, of_model: int | None, parts: list[Part], told: list[str]) -> Any:
-    """The one that was asked for; "auto" is what the objects' sizes ask for. Another size is proposed."""
-    proposed = propose_image_size(parts)
+def _image_size(given: int | str | None, of_model: int | None, train: Part, told: list[str]) -> Any:
+    """The one that was asked for; "auto" is what the objects' sizes ask for. One far from it is named."""
+    proposed = propose_image_size(train)
     if given == AUTO:
         if proposed is None:
             raise InputError("--image-size auto: the set has no objects whose size is known; give a number")
         told.append(f"--image-size auto: {proposed[0]}: {proposed[1]}")
         return proposed[0]
     size = given or of_model
-    if proposed is not None and size is not None and not 0.8 <= proposed[0] / int(size) <= 1.25:
-        told.append(
-            f"pictures are seen at {size} pixels; --image-size {proposed[0]} is proposed: {proposed[1]}"
+    if proposed is not None and size is not None:
+        ratio = proposed[0] / int(size)
+        effect = (
+            "shows small objects better" if ratio > 1.25 else "is enough, and quicker" if ratio < 0.6 else ""
         )
+        if effect:
+            told.append(
+                f"pictures are seen at {size} pixels; --image-size {proposed[0]} {effect}: {proposed[1]}"
+            )
     return given
 
 

@@ -36,13 +36,13 @@ def part(tmp_path, sides, size=(1600, 1200)):
     ([4] * 5, (200, 100), 320),
 ])  # fmt: skip
 def test_a_tenth_of_the_objects_has_sixteen_pixels(tmp_path, sides, size, expected):
-    proposed, why = propose_image_size([part(tmp_path, sides, size)])
+    proposed, why = propose_image_size(part(tmp_path, sides, size))
     assert proposed == expected
     assert f"at {expected} pixels" in why
 
 
 def test_nothing_to_go_by(tmp_path):
-    assert propose_image_size([part(tmp_path, [])]) is None
+    assert propose_image_size(part(tmp_path, [])) is None
 
 
 class TestWritten:
@@ -64,7 +64,10 @@ class TestWritten:
     def test_another_size_is_kept_and_it_is_proposed(self, small_objects, tmp_path):
         path = write_fine_tune_config(small_objects, TINY, work_dir=tmp_path / "run", image_size=96)
         assert prepare_config(path).test_dataloader.dataset.transforms[0].sizes == [96]
-        assert "# pictures are seen at 96 pixels; --image-size " in path.read_text()
+        line = next(line for line in path.read_text().splitlines() if "are seen at 96 pixels" in line)
+        assert "shows small objects better: the smallest tenth" in line
+        path = write_fine_tune_config(small_objects, TINY, work_dir=tmp_path / "large", image_size=2000)
+        assert "is enough, and quicker" in path.read_text()
 
     def test_what_is_neither_is_refused(self, capsys):
         with pytest.raises(SystemExit):
