@@ -149,13 +149,14 @@ class DetectionDataset(Dataset):
 
     def _load(self, index: int) -> Sample:
         picture = self._picture(index)
+        height, width = picture.pixels.shape[:2]
         sample = self._as_transforms_take_it(picture)
         if self.transforms is not None:
             with partners_from(self._draw_partner):
                 sample = self.transforms(sample)
         return Sample(
             torch.Tensor.as_subclass(sample["image"], Tensor),
-            _target(sample, picture.pixels.shape[:2], picture.image_id, picture.path),
+            _target(sample, (height, width), picture.image_id, picture.path),
         )
 
     def _as_transforms_take_it(self, picture: Picture) -> dict[str, Tensor]:

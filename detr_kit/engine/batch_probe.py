@@ -111,14 +111,14 @@ def _lines(path: str | Path) -> list[str]:
         return []
 
 
-def _model(config: Config) -> nn.Module:
+def _model(config: Config) -> Any:
     init_default_scope("detr_kit")
     settings = config.model.to_dict()
     without_pretrained(settings["network"])  # which weights they are changes nothing
     return build(settings, MODELS).train()
 
 
-def _step_bytes(model: nn.Module, size: tuple[int, int], objects: int) -> int:
+def _step_bytes(model: Any, size: tuple[int, int], objects: int) -> int:
     """What a picture's forward and backward take beyond the weights: measured on a GPU, counted on a CPU."""
     device = next(model.parameters()).device
     batch = _batch(size, objects, model.network.num_classes).to(device)

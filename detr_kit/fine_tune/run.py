@@ -152,10 +152,15 @@ def write_fine_tune_config(
         InputError: as `find_data`; the splits do not fit together; or a config that may have been edited is
             in the way. Nothing has been written then.
     """
-    numbers = dict(epochs=epochs, batch_size=batch_size, image_size=image_size, lr=lr, memory_gb=memory_gb)
+    numbers: dict[str, float | str | None] = dict(
+        epochs=epochs, batch_size=batch_size, image_size=image_size, lr=lr, memory_gb=memory_gb
+    )
     for key, value in numbers.items():
-        if value != AUTO or key not in ("batch_size", "image_size"):
-            check_above_zero(f"--{key.replace('_', '-')}", value)
+        option = f"--{key.replace('_', '-')}"
+        if not isinstance(value, str):
+            check_above_zero(option, value)
+        elif value != AUTO:
+            raise InputError(f"{option} {value}: it must be a number, or auto")
     if memory_gb is not None and batch_size != AUTO:
         raise InputError(f"--memory-gb {memory_gb} goes with --batch-size auto")
     if batch_size == AUTO and accumulate > 1:
@@ -166,7 +171,7 @@ def write_fine_tune_config(
     base = base_of(model, checkpoint, _read(checkpoint))
     source = find_data(data, images)
     first = first_folder(source.path, base.name, name, work_dir)
-    choices = dict(preset=preset, recipe=how.name if recipe else None)
+    choices = dict(preset=preset, recipe=recipe)
     given = _given(
         model=model, images=images, checkpoint=checkpoint, from_scratch=from_scratch, **numbers, **choices
     )
@@ -247,4 +252,6 @@ def _given(**options: Any) -> dict[str, Any]:
         path = Path(str(given.get(name, ""))).expanduser()
         if name in given:
             given[name] = str(path.absolute() if path.exists() else given[name])
+    if isinstance(given.get("recipe"), Recipe):
+        given["recipe"] = given["recipe"].name
     return given

@@ -90,6 +90,7 @@ class TestWritten:
         assert f"--batch-size auto --memory-gb {limit}" in text.replace("--image-size 64 ", "")
 
     @pytest.mark.parametrize(("options", "message"), [
+        (dict(batch_size="much"), "--batch-size much: it must be a number, or auto"),
         (dict(memory_gb=4), "--memory-gb 4 goes with --batch-size auto"),
         (dict(batch_size="auto", accumulate=2), "auto finds what to accumulate"),
         (dict(batch_size="auto", memory_gb=0), "--memory-gb 0: it must be larger than 0"),
