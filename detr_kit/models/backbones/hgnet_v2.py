@@ -256,6 +256,13 @@ class HGNetv2(nn.Module):
             part.eval()
         return self
 
+    def parameter_layers(self) -> dict[str, int]:
+        """The layer of each parameter, 0 for the stem: what learning rates may decay by."""
+        return {
+            name: 1 + int(name.split(".")[1]) if name.startswith("stages.") else 0
+            for name, _ in self.named_parameters()
+        }
+
     def forward(self, images: Tensor) -> list[Tensor]:
         """Images (B, 3, H, W) -> maps (B, out_channels[i], ⌈H / stride⌉, ⌈W / stride⌉), finest first."""
         x, maps = self.stem(images), []
