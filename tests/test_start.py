@@ -19,6 +19,7 @@ from detr_kit.evaluation import METRIC_BACKENDS
 from detr_kit.export.exported_detector import READERS
 from detr_kit.export.options import ENDINGS
 from detr_kit.fine_tune.preset import PRESETS
+from detr_kit.fine_tune.recipe import RECIPES
 from detr_kit.inference.detector import AUTO, HALF
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -206,6 +207,7 @@ class _Commands:
 
 def test_choices_that_the_command_line_writes_out_are_those_that_there_are():
     assert _choices(data_arguments.add_data_arguments, "--preset") == [preset.name for preset in PRESETS]
+    assert _choices(data_arguments.add_data_arguments, "--recipe") == [recipe.name for recipe in RECIPES]
     assert _choices(detector_arguments.add_detector_arguments, "--half") == [AUTO, *HALF]
     assert _choices(_of_command(serve), "--half") == [AUTO, *HALF]
     assert sorted(_choices(_of_command(convert), "--to")) == sorted(FORMATS)

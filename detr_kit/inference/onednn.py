@@ -7,7 +7,10 @@ autocast, under which they compute in their weights' dtype.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from functools import cache
+from itertools import pairwise
 from typing import cast
 
 import torch
@@ -16,11 +19,13 @@ from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from ..models.backbones.resnet import ResNet
+from ..models.layers.clamp import Clamp
 from ..models.layers.convolution import ConvNorm
 from ..models.layers.feed_forward import FeedForward
 from ..models.layers.ms_deform_attn import MSDeformAttn
 
-_KINDS = {nn.ReLU: "relu", nn.SiLU: "swish"}  # activations, as the operators call them
+# Activations, as the operators call them.
+_KINDS = {nn.ReLU: "relu", nn.SiLU: "swish", Clamp: "hardtanh"}
 
 
 def join_activations(network: nn.Module) -> None:
@@ -36,8 +41,11 @@ def join_activations(network: nn.Module) -> None:
                 for name, block in list(stage.named_children()):
                     if isinstance(block, BasicBlock | Bottleneck) and _is_plain(block):
                         setattr(stage, name, ResidualBlock(block))
+        elif isinstance(module, nn.Sequential):
+            _join_in_a_row(module)
         elif isinstance(module, FeedForward) and module.activation is F.relu:
-            module.linear1, module.activation = LinearActivation(module.linear1, "relu"), nn.Identity()
+            setattr(module, "linear1", LinearActivation(module.linear1, "relu"))  # noqa: B010  of another type
+            module.activation = nn.Identity()
         elif isinstance(module, MSDeformAttn):
             for name, child in list(module.named_children()):
                 if isinstance(child, nn.Linear):
@@ -47,13 +55,17 @@ def join_activations(network: nn.Module) -> None:
 class ConvActivation(nn.Module):
     """A convolution and its activation."""
 
-    def __init__(self, convolution: nn.Conv2d, activation: str) -> None:
+    def __init__(self, convolution: nn.Conv2d, activation: nn.Module) -> None:
         super().__init__()
-        self.convolution, self.activation = convolution, activation
+        self.convolution, self.activation = convolution, _KINDS[type(activation)]
+        self.ends: list[float] = []
+        if isinstance(activation, Clamp):
+            low, high = activation.low, activation.high
+            self.ends = [-math.inf if low is None else low, math.inf if high is None else high]
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> as the convolution's."""
-        return _convolve(self.convolution, x, self.activation)
+        return _convolve(self.convolution, x, self.activation, self.ends)
 
 
 class LinearActivation(nn.Module):
@@ -98,10 +110,10 @@ class ResidualBlock(nn.Module):
         return _convolve_and_add(last, x, shortcut)
 
 
-def _convolve(convolution: nn.Conv2d, x: Tensor, activation: str) -> Tensor:
+def _convolve(convolution: nn.Conv2d, x: Tensor, activation: str, numbers: Sequence[float] = ()) -> Tensor:
     c, x = convolution, x.to(convolution.weight.dtype)
     return torch.ops.mkldnn._convolution_pointwise(
-        x, c.weight, c.bias, c.padding, c.stride, c.dilation, c.groups, activation, [], ""
+        x, c.weight, c.bias, c.padding, c.stride, c.dilation, c.groups, activation, numbers, ""
     )
 
 
@@ -115,11 +127,27 @@ def _convolve_and_add(convolution: nn.Conv2d, x: Tensor, other: Tensor) -> Tenso
 
 
 def _join(module: nn.Module, convolution: str, norm: nn.Module, activation: str) -> None:
-    """Within a module whose norm between the two is folded."""
-    first, kind = getattr(module, convolution), _KINDS.get(type(getattr(module, activation)))
-    if kind and isinstance(norm, nn.Identity) and _is_plain_convolution(first):
-        setattr(module, convolution, ConvActivation(first, kind))
-        setattr(module, activation, nn.Identity())
+    """Within a module whose norm between the two is folded; a Sequential ends with the convolution."""
+    first, after = getattr(module, convolution), getattr(module, activation)
+    if not isinstance(norm, nn.Identity) or type(after) not in _KINDS:
+        return
+    if isinstance(first, nn.Sequential) and len(first) and _is_plain_convolution(first[-1]):
+        first[-1] = ConvActivation(cast(nn.Conv2d, first[-1]), after)
+    elif _is_plain_convolution(first):
+        setattr(module, convolution, ConvActivation(first, after))
+    else:
+        return
+    setattr(module, activation, nn.Identity())
+
+
+def _join_in_a_row(modules: nn.Sequential) -> None:
+    """A convolution and the activation after it; norms between them have become nothing."""
+    kept = [name for name, child in modules.named_children() if not isinstance(child, nn.Identity)]
+    for name, after in pairwise(kept):
+        first, second = getattr(modules, name), getattr(modules, after)
+        if _is_plain_convolution(first) and type(second) in _KINDS:
+            setattr(modules, name, ConvActivation(first, second))
+            setattr(modules, after, nn.Identity())
 
 
 def _is_plain(block: BasicBlock | Bottleneck) -> bool:
@@ -143,6 +171,7 @@ def _available() -> bool:
     try:
         with torch.inference_mode():
             _convolve_and_add(convolution, _convolve(convolution, x, "swish"), x.clone())
+            _convolve(convolution, x, "hardtanh", [0.0, 1.0])
             LinearActivation(linear, "relu")(x)
     except (RuntimeError, AttributeError, TypeError):
         return False
