@@ -181,7 +181,7 @@ def test_weights_tell_of_heads_and_of_a_backbone_without_its_last_stage():
     assert found["backbone"]["strides"] == (8, 16)
     assert found["neck"]["in_channels"] == [256, 512]
     assert found["decoder"]["num_heads"] == found["neck"]["num_heads"] == 4
-    again = build(found, MODELS)
+    again = build(found | {"num_queries": 30}, MODELS)  # which they do not tell
     again.load_state_dict(network.state_dict())
     images = torch.rand(1, 3, 64, 96)
     with torch.inference_mode():
