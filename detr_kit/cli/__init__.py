@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import InputError
-from . import check, convert, demo, env, explain, export, models, predict, serve, test, train
+from . import benchmark, check, convert, data, demo, env, explain, export, models, predict, serve, test, train
 
-COMMANDS = (check, train, test, predict, explain, models, demo, serve, convert, export, env)
+COMMANDS = (check, data, train, test, predict, explain, models, demo, serve, convert, export, benchmark, env)
 
 
 def build_parser() -> argparse.ArgumentParser:

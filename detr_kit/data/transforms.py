@@ -16,6 +16,7 @@ from .epoch import current_epoch
 for _name in (
     "ColorJitter",
     "GaussianBlur",
+    "GaussianNoise",
     "RandomApply",
     "RandomCrop",
     "RandomGrayscale",

@@ -209,16 +209,32 @@ class Predictor(ABC):
     @torch.inference_mode()
     def _predict(self, images: Sequence[np.ndarray], batch_size: int | None) -> list[Prediction]:
         inputs = [self.transforms(torch.from_numpy(image).permute(2, 0, 1)) for image in images]
+        return self.predict_inputs(inputs, [image.shape[:2] for image in images], batch_size)
+
+    @torch.inference_mode()
+    def predict_inputs(
+        self,
+        inputs: Sequence[Tensor],
+        original_sizes: Sequence[tuple[int, ...]],
+        batch_size: int | None = None,
+    ) -> list[Prediction]:
+        """Detections of what `transforms` has made of images; those of one shape share batches.
+
+        Args:
+            inputs: (3, H, W) uint8 each.
+            original_sizes: (height, width) of each image itself: boxes are pixels of these.
+            batch_size: as in `__call__`.
+        """
         by_shape: dict[torch.Size, list[int]] = defaultdict(list)
         for index, tensor in enumerate(inputs):
             by_shape[tensor.shape].append(index)
         predictions: dict[int, Prediction] = {}
         for (_, height, width), indices in by_shape.items():
             size = batch_size or automatic_batch_size(height, width, self.device)
-            sizes = [(images[i].shape[0], images[i].shape[1]) for i in indices]
+            sizes = [(original_sizes[i][0], original_sizes[i][1]) for i in indices]
             found = self._in_batches([inputs[i] for i in indices], sizes, size)
             predictions.update(zip(indices, found, strict=True))
-        return [predictions[i] for i in range(len(images))]
+        return [predictions[i] for i in range(len(inputs))]
 
     def _in_batches(
         self, inputs: list[Tensor], sizes: list[tuple[int, int]], batch_size: int
