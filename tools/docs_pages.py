@@ -38,6 +38,8 @@ ROOMS = {
     "evaluation": "The metric",
     "benchmark": "benchmark",
     "export": "Export",
+    "benchmark": "benchmark",
+    "scale": "Very many pictures",
     "serving": "Server",
     "ops": "The op",
     "": "Everywhere",
