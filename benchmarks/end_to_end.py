@@ -84,7 +84,7 @@ def inference(name: str) -> tuple[float, dict[str, Callable[[], Any]]]:
     }
 
 
-def training(name: str) -> tuple[float, dict[str, Callable[[], Any]]]:
+def training(name: str, check: bool = True) -> tuple[float, dict[str, Callable[[], Any]]]:
     """A step without the optimizer: two images of 480 × 640 with seven objects each."""
     network, peer = _pair(name)
     images = torch.randn(TRAINING_BATCH, 3, *TRAINING_SIZE)
@@ -94,10 +94,12 @@ def training(name: str) -> tuple[float, dict[str, Callable[[], Any]]]:
     targets = [{"labels": c, "boxes": b} for c, b in zip(labels, boxes, strict=True)]
     theirs = [{"class_labels": c, "boxes": b} for c, b in zip(labels, boxes, strict=True)]
     criterion = criterion_for(network)
-    with torch.inference_mode():
-        output = network.eval()(images, None)
-        difference = float((output.logits - peer(images, mask).logits).abs().max())
-    assert difference < TOLERANCE, difference
+    difference = 0.0
+    if check:
+        with torch.inference_mode():
+            output = network.eval()(images, None)
+            difference = float((output.logits - peer(images, mask).logits).abs().max())
+        assert difference < TOLERANCE, difference
     network.train(), peer.train()
 
     def ours(half: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..checkpoints.location import default_checkpoint, existing_checkpoint
 from ..config import find_config
@@ -50,14 +50,7 @@ def build_detector(options: argparse.Namespace) -> Detector:
 
     from ..inference import Detector
 
-    detector = Detector(
-        options.model,
-        checkpoint,
-        options.device,
-        half=options.half,
-        compile=options.compile,
-        nms_iou_threshold=options.nms,
-    )
+    detector = Detector(**{**detector_arguments(options), "checkpoint": checkpoint})
     if options.checkpoint is None:
         known = sum(name != "N/A" for name in detector.class_names)
         print(
@@ -66,3 +59,15 @@ def build_detector(options: argparse.Namespace) -> Detector:
     for note in detector.notes:
         print(f"note: {note}", file=sys.stderr)
     return detector
+
+
+def detector_arguments(options: argparse.Namespace) -> dict[str, Any]:
+    """The Detector's arguments by its names; a checkpoint that was not named is ""."""
+    return dict(
+        model=options.model,
+        checkpoint=options.checkpoint or "",
+        device=options.device,
+        half=options.half,
+        compile=options.compile,
+        nms_iou_threshold=options.nms,
+    )

@@ -2,62 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.utils.data import Dataset
-from torchvision import tv_tensors
-from torchvision.ops import box_convert
-from torchvision.transforms import v2
 
 from ..categories import Categories
 from ..errors import InputError
-from ..registry import DATASETS, TRANSFORMS, build
-from ..structures import Target
+from ..registry import DATASETS
 from .annotation_table import MAX_LEFT_OUT
-from .category_matching import match_categories
 from .coco_annotations import categories_of, read_coco_annotations
-from .epoch import at_epoch
+from .detection_dataset import DetectionDataset, Picture, as_annotated
 from .file_names import match_names
 from .image_cache import ImageCache
 from .image_io import read_image
-from .sampler import Draw
-from .seeding import seeded
-
-_MAX_UNREADABLE = 20  # one after the other: then it is the folder or the disk, not an image
-
-
-@dataclass
-class Sample:
-    """One image and its objects.
-
-    Attributes:
-        image: (3, H, W) uint8 RGB.
-        target: its objects.
-        skipped: what was wrong with the images in whose place this one stands; see `CocoDataset.unreadable`.
-        draw: that it was read for, in training.
-    """
-
-    image: Tensor
-    target: Target
-    skipped: tuple[str, ...] = ()
-    draw: Draw | None = None
 
 
 @DATASETS.register_module()
-class CocoDataset(Dataset):
+class CocoDataset(DetectionDataset):
     """Images with boxes from a COCO JSON file.
 
     Args:
         annotations: the JSON file.
         images: the folder that its file names are relative to.
         data_root: what `annotations` and `images` are relative to.
-        transforms: transforms.v2 transforms, or configs of them, applied to image and boxes.
+        transforms: transforms.v2 transforms, or configs of them, applied to image and boxes; those that join
+            several pictures draw the others from this set (`partners.draw_partner`).
         labels: "contiguous" numbers the categories 0, 1, 2, … in the order of their ids; "category_id" uses
             the ids themselves, as the original code and its checkpoints do.
         keep_empty: keep images without boxes (they teach what is background).
@@ -88,17 +59,11 @@ class CocoDataset(Dataset):
         cache_gb: float = 0.0,
         max_left_out: float = MAX_LEFT_OUT,
     ) -> None:
-        if unreadable not in ("stop", "skip"):
-            raise InputError(f'CocoDataset: unreadable={unreadable!r}, not "stop" or "skip"')
-        self.unreadable = unreadable
         root = Path(data_root).expanduser()
         self.annotations = read_coco_annotations(root / annotations, max_left_out)
         self.folder = root / images
-        self.categories = categories_of(self.annotations, labels)
-        self.transforms: Callable | None = (
-            v2.Compose(build(list(transforms), TRANSFORMS)) if transforms else None
-        )
-        self._label_of_id = self.categories.label_of_id
+        super().__init__(categories_of(self.annotations, labels), transforms, unreadable)
+        self.source = self.annotations.path
         self._is_object = np.ones_like(self.annotations.crowd) if keep_crowd else ~self.annotations.crowd
         self._indices = np.arange(len(self.annotations))
         if not keep_empty:
@@ -109,11 +74,6 @@ class CocoDataset(Dataset):
         self._check_files_exist()
         paths = [self._path(row) for row in self._indices]
         self._cache = ImageCache(paths if cache_gb else [], cache_gb)
-
-    @property
-    def metainfo(self) -> dict[str, Any]:
-        """What the metric and the checkpoint need to know about the set."""
-        return {**self.categories.to_metadata(), "annotations": self.annotations.path}
 
     @property
     def aspect_ratios(self) -> np.ndarray:
@@ -154,84 +114,27 @@ class CocoDataset(Dataset):
             InputError: objects of a class that was not learned.
         """
         used = set(self.annotations.category_ids[self._is_object].tolist())
-        self.categories = match_categories(self.categories, learned, used, self.annotations.path, of)
-        self._label_of_id = self.categories.label_of_id
+        self._number_as(learned, used, of)
 
     def labels_of_image(self, index: int) -> list[int]:
         """Labels of the objects of one image, as the annotation file has them."""
         rows = self._rows(self._indices[index])
         return [self._label_of_id[int(c)] for c in self.annotations.category_ids[rows][self._is_object[rows]]]
 
-    def __getitem__(self, index: int | Draw) -> Sample:
-        """An image with its objects, transformed; a Draw brings the seed of the transforms."""
-        if isinstance(index, Draw):
-            with seeded(index.seed), at_epoch(index.epoch):
-                return replace(self._readable(index.image), draw=index)
-        return self._readable(index)
-
-    def _readable(self, index: int) -> Sample:
-        if self.unreadable == "stop":
-            return self._load_or_advise(index)
-        skipped: list[str] = []
-        for attempt in range(_MAX_UNREADABLE):
-            try:
-                sample = self._load((index + attempt) % len(self))
-            except InputError as error:
-                skipped.append(str(error))
-            else:
-                sample.skipped = tuple(skipped)
-                return sample
-        raise InputError(
-            f"{len(skipped)} images in a row cannot be read, the first: {skipped[0]}; see whether the disk "
-            f"is still there, and correct the set ({self.annotations.path})"
-        )
-
-    def _load_or_advise(self, index: int) -> Sample:
-        try:
-            return self._load(index)
-        except InputError as error:
-            raise InputError(
-                f"{error}. Its entry is in {self.annotations.path}; with --skip-unreadable training takes "
-                "another picture in the place of such a one"
-            ) from error
-
-    def _load(self, index: int) -> Sample:
+    def _picture(self, index: int) -> Picture:
         row = self._indices[index]
         path = self._path(row)
-        pixels = self._read(path, self.annotations.sizes[row])
-        height, width = pixels.shape[:2]
+        size = self.annotations.sizes[row]
+        wanted = (int(size[0]), int(size[1]))
+        turned = lambda: read_image(path, apply_orientation=True)  # noqa: E731
+        pixels = as_annotated(self._cache.read(path), wanted, turned, str(path))
         rows = self._rows(row)
         rows = np.arange(rows.start, rows.stop)[self._is_object[rows]]
-        labels = [self._label_of_id[int(c)] for c in self.annotations.category_ids[rows]]
-        image = tv_tensors.Image(torch.from_numpy(pixels).permute(2, 0, 1))
-        boxes = tv_tensors.BoundingBoxes(
-            torch.from_numpy(self.annotations.boxes[rows]), format="XYXY", canvas_size=(height, width)
-        )
-        sample = {"image": image, "boxes": boxes, "labels": torch.tensor(labels, dtype=torch.int64)}
-        if self.transforms is not None:
-            sample = self.transforms(sample)
-        return Sample(
-            torch.Tensor.as_subclass(sample["image"], Tensor),
-            _target(sample, (height, width), int(self.annotations.image_ids[row]), str(path)),
-        )
+        boxes, ids = self.annotations.boxes[rows], self.annotations.category_ids[rows]
+        return Picture(pixels, boxes, ids, int(self.annotations.image_ids[row]), str(path))
 
     def _rows(self, row: int) -> slice:
         return slice(self.annotations.starts[row], self.annotations.starts[row + 1])
-
-    def _read(self, path: Path, size: np.ndarray) -> np.ndarray:
-        """The pixels for which the boxes were drawn: as stored, or turned where only that fits the size."""
-        pixels = self._cache.read(path)
-        wanted = (int(size[0]), int(size[1]))
-        if 0 in wanted or pixels.shape[:2] == wanted:
-            return pixels
-        if pixels.shape[1::-1] == wanted:
-            turned = read_image(path, apply_orientation=True)
-            if turned.shape[:2] == wanted:
-                return turned
-        raise InputError(
-            f"image {path}: it is {pixels.shape[1]} × {pixels.shape[0]} pixels, the annotation file says "
-            f"{wanted[1]} × {wanted[0]} (width × height): the boxes are of another picture, correct the file"
-        )
 
     def _path(self, row: int | np.integer) -> Path:
         name = str(self.annotations.file_names[row])
@@ -246,14 +149,3 @@ class CocoDataset(Dataset):
                 "the config, or the names"
             )
         self._loose_names, self._names_note = found.loose, found.note()
-
-
-def _target(sample: dict[str, Tensor], original_size: tuple[int, int], image_id: int, path: str) -> Target:
-    """Boxes clipped to the transformed image, those left without area dropped, normalised."""
-    height, width = sample["image"].shape[-2:]
-    boxes = torch.Tensor.as_subclass(sample["boxes"], Tensor).float().reshape(-1, 4)
-    limit = boxes.new_tensor([width, height, width, height])
-    boxes = boxes.clamp(min=torch.zeros_like(limit), max=limit)
-    keep = (boxes[:, 2:] > boxes[:, :2]).all(1)
-    boxes = box_convert(boxes[keep], "xyxy", "cxcywh") / limit
-    return Target(sample["labels"][keep], boxes, (height, width), original_size, image_id, path)

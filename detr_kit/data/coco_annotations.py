@@ -88,16 +88,21 @@ def read_coco_annotations(path: str | Path, max_left_out: float = MAX_LEFT_OUT) 
 
 def categories_of(annotations: CocoAnnotations, labels: str) -> Categories:
     """The labels' meaning: "contiguous" (0, 1, 2, …) or "category_id" (the original DETR code)."""
+    return labels_of_categories(annotations.categories, labels, annotations.path)
+
+
+def labels_of_categories(categories: list[dict[str, Any]], labels: str, source: str) -> Categories:
+    """As `categories_of`, for the list of a file; `source` is for the message."""
     if labels == "contiguous":
-        return Categories.contiguous(annotations.categories)
+        return Categories.contiguous(categories)
     if labels != "category_id":
         raise InputError(f'labels={labels!r}; it must be "contiguous" or "category_id"')
-    odd = next((c["id"] for c in annotations.categories if not 0 <= c["id"] < _MOST_LABELS), None)
+    odd = next((c["id"] for c in categories if not 0 <= c["id"] < _MOST_LABELS), None)
     if odd is not None:
         raise InputError(
-            f'{annotations.path}: category id {odd} cannot be a label; set labels="contiguous" for this set'
+            f'{source}: category id {odd} cannot be a label; set labels="contiguous" for this set'
         )
-    return Categories.by_category_id(annotations.categories)
+    return Categories.by_category_id(categories)
 
 
 def read_coco_json(path: str | Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from ..registry import FUNCTIONS
 from ..structures import ImageBatch
-from .coco import Sample
+from .detection_dataset import Sample
 from .seeding import mix_seeds
 
 

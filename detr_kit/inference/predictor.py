@@ -7,7 +7,8 @@ from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any, overload
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import torch
@@ -20,6 +21,9 @@ from ..sources import Source, expand, is_live, is_single, is_video, iterate_imag
 from ..structures import Prediction
 from .batch_size import MOST, automatic_batch_size
 from .detections import Detections
+
+if TYPE_CHECKING:
+    from ..evaluation import CocoResult
 
 
 class Predictor(ABC):
@@ -140,6 +144,45 @@ class Predictor(ABC):
         size = batch_size or (1 if is_live(source) or self.device.type == "cpu" else MOST)
         return self._stream(images, size, score_threshold, batch_size)
 
+    def evaluate(
+        self,
+        data: str | Path,
+        split: str | None = None,
+        *,
+        images: str | Path | None = None,
+        batch_size: int | None = None,
+        metric_backend: str | None = None,
+    ) -> CocoResult:
+        """COCO's figures on a data set, of this predictor as it runs: precision, NMS, exported file.
+
+        Classes are matched by name. Objects of a class that it does not know are left out, and so are, in the
+        mean, classes that the set does not have; both are printed.
+
+        Args:
+            data: a folder of COCO, Pascal VOC, YOLO or CVAT files; images: their pictures, where they are not
+                beside.
+            split: "train", "val", "test"; by default the first of test, val, the whole set, train.
+            batch_size: as in `__call__`.
+            metric_backend: "hotcoco" or "pycocotools"; the figures are the same.
+
+        Returns:
+            `.figures["AP"]` in [0, 1], `.per_class["cat"]["AP"]`, `.table()` as text.
+
+        Raises:
+            InputError: no such data set or split, no class in common, or an image that cannot be read.
+        """
+        from .evaluate_on import evaluate_on  # brings the metric's packages along
+
+        check_prediction(0.0, batch_size)
+        return evaluate_on(
+            lambda pixels: self._predict(pixels, batch_size),
+            self.categories,
+            data,
+            split=split,
+            images=images,
+            metric_backend=metric_backend,
+        )
+
     def _stream(
         self,
         images: Iterator[tuple[str, np.ndarray]],
@@ -166,16 +209,32 @@ class Predictor(ABC):
     @torch.inference_mode()
     def _predict(self, images: Sequence[np.ndarray], batch_size: int | None) -> list[Prediction]:
         inputs = [self.transforms(torch.from_numpy(image).permute(2, 0, 1)) for image in images]
+        return self.predict_inputs(inputs, [image.shape[:2] for image in images], batch_size)
+
+    @torch.inference_mode()
+    def predict_inputs(
+        self,
+        inputs: Sequence[Tensor],
+        original_sizes: Sequence[tuple[int, ...]],
+        batch_size: int | None = None,
+    ) -> list[Prediction]:
+        """Detections of what `transforms` has made of images; those of one shape share batches.
+
+        Args:
+            inputs: (3, H, W) uint8 each.
+            original_sizes: (height, width) of each image itself: boxes are pixels of these.
+            batch_size: as in `__call__`.
+        """
         by_shape: dict[torch.Size, list[int]] = defaultdict(list)
         for index, tensor in enumerate(inputs):
             by_shape[tensor.shape].append(index)
         predictions: dict[int, Prediction] = {}
         for (_, height, width), indices in by_shape.items():
             size = batch_size or automatic_batch_size(height, width, self.device)
-            sizes = [(images[i].shape[0], images[i].shape[1]) for i in indices]
+            sizes = [(original_sizes[i][0], original_sizes[i][1]) for i in indices]
             found = self._in_batches([inputs[i] for i in indices], sizes, size)
             predictions.update(zip(indices, found, strict=True))
-        return [predictions[i] for i in range(len(images))]
+        return [predictions[i] for i in range(len(inputs))]
 
     def _in_batches(
         self, inputs: list[Tensor], sizes: list[tuple[int, int]], batch_size: int

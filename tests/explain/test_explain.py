@@ -27,7 +27,7 @@ def image():
 def _run(detector: Detector, image: np.ndarray):
     """The network itself, not the copy of it that is ready for many images."""
     pixels = detector.transforms(torch.from_numpy(image).permute(2, 0, 1))[None]
-    detector.network(detector._normalise(pixels), None)
+    detector.network(detector.inputs(pixels), None)
 
 
 def _outputs(detector: Detector, image: np.ndarray, modules):
