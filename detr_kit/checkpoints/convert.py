@@ -74,7 +74,8 @@ def conversion_notes(converted: Mapping[str, Tensor], source: str, to: str, dila
     family = family_of_keys(converted)[0]
     names, before = family.names_in(to), family.names_in(source)
     notes = [] if names is None else names.notes(converted)
-    for part, settings in before.differences.items() if before is not None and to != source else ():
+    differences = {} if before is None or to == source else before.differences
+    for part, settings in differences.items():
         text = ", ".join(f"{name}={value}" for name, value in settings.items())
         notes.append(
             f"weights of {source} do not say it: set model.network.{part} to {text}, or its like there"

@@ -42,7 +42,8 @@ def swin_from_mmdet(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     if "backbone.patch_embed.projection.weight" not in state:
         return dict(state)
     norms = sorted({match.group(1) for key in state if (match := _norm(key))})
-    swin, rest = {}, {}
+    swin: dict[str, Tensor] = {}
+    rest: dict[str, Tensor] = {}
     for key, tensor in state.items():
         if match := _norm(key):
             rest[f"backbone.map_norms.{norms.index(match.group(1))}.{match.group(2)}"] = tensor
@@ -65,7 +66,8 @@ def swin_to_mmdet(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     if f"{OURS}patch_embed.proj.weight" not in state:
         return dict(state)
     first = 4 - count(state, "backbone.map_norms.")
-    swin, rest = {}, {}
+    swin: dict[str, Tensor] = {}
+    rest: dict[str, Tensor] = {}
     for key, tensor in state.items():
         if match := re.fullmatch(r"backbone\.map_norms\.(\d)\.(\w+)", key):
             rest[f"backbone.norm{first + int(match.group(1))}.{match.group(2)}"] = tensor
