@@ -6,7 +6,6 @@ python tools/draw_augmentation.py ../shared/data/bccd
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ from torchvision.ops import box_convert
 from detr_kit.data import CocoDataset, Draw
 from detr_kit.visualization import draw_boxes, titled
 
-PICTURES = {
+PICTURES: dict[str, list] = {
     "as it is": [],
     "RandomHorizontalFlip": [dict(type="RandomHorizontalFlip", p=1)],
     "RandomVerticalFlip": [dict(type="RandomVerticalFlip", p=1)],
@@ -81,4 +80,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -132,7 +132,7 @@ def _join(module: nn.Module, convolution: str, norm: nn.Module, activation: str)
     if not isinstance(norm, nn.Identity) or type(after) not in _KINDS:
         return
     if isinstance(first, nn.Sequential) and len(first) and _is_plain_convolution(first[-1]):
-        first[-1] = ConvActivation(first[-1], after)
+        first[-1] = ConvActivation(cast(nn.Conv2d, first[-1]), after)
     elif _is_plain_convolution(first):
         setattr(module, convolution, ConvActivation(first, after))
     else:

@@ -110,8 +110,8 @@ class DabDeformableDETR(nn.Module):
         content = self.query_embed.weight
         if self.denoising is not None:
             content = F.pad(content, (0, 1))
-        content = content.expand(len(images), -1, -1)
-        reference = at_least_float32(self.reference_embed.weight).sigmoid().expand(len(images), -1, -1)
+        content = content.expand(images.shape[0], -1, -1)
+        reference = at_least_float32(self.reference_embed.weight).sigmoid().expand(images.shape[0], -1, -1)
         attention_mask = None
         noisy = self._denoising_queries(images, targets, reference.shape[1])
         if noisy is not None:
@@ -142,7 +142,7 @@ class DabDeformableDETR(nn.Module):
         if self.denoising is None or not self.training:
             return None
         return self.denoising(
-            no_objects(len(images)) if targets is None else targets,
+            no_objects(images.shape[0]) if targets is None else targets,
             num_queries=num_queries,
             num_classes=self.num_classes,
             device=images.device,

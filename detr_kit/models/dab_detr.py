@@ -105,7 +105,7 @@ class DabDETR(nn.Module):
         flat_mask = None if padding_mask is None else mask.flatten(1)
         memory = self.transformer.encode(features.flatten(2).transpose(1, 2), position, flat_mask)
 
-        content, reference = self._queries(len(images))
+        content, reference = self._queries(images.shape[0])
         attention_mask = None
         noisy = self._denoising_queries(images, targets, reference.shape[1])
         if noisy is not None:
@@ -154,7 +154,7 @@ class DabDETR(nn.Module):
         if self.denoising is None or not self.training:
             return None
         return self.denoising(
-            no_objects(len(images)) if targets is None else targets,
+            no_objects(images.shape[0]) if targets is None else targets,
             num_queries=num_queries,
             num_classes=self.num_classes,
             device=images.device,

@@ -119,7 +119,7 @@ class DINO(nn.Module):
         memory = self.transformer.encode(levels)
         selected = self.selection(memory, levels.masks)
         reference, mask = selected.boxes.detach(), None
-        content = self.query_embed.weight[: reference.shape[1]].expand(len(images), -1, -1)
+        content = self.query_embed.weight[: reference.shape[1]].expand(images.shape[0], -1, -1)
         noisy = self._denoising_queries(images, targets, reference.shape[1])
         if noisy is not None:
             made, mask = self.label_embed(noisy.labels), noisy.attention_mask
@@ -156,7 +156,7 @@ class DINO(nn.Module):
         if self.denoising is None or not self.training:
             return None
         return self.denoising(
-            no_objects(len(images)) if targets is None else targets,
+            no_objects(images.shape[0]) if targets is None else targets,
             num_queries=num_queries,
             num_classes=self.num_classes,
             device=images.device,
