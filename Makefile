@@ -11,7 +11,7 @@ DEMO_DIR ?= work_dirs/demo
 help:
 	@echo "make demo   train, evaluate and draw the small demo detector (about 8 minutes on 2 cores)"
 	@echo "make test   ruff, mypy and pytest"
-	@echo "make quick  the tests that train nothing and start no process, in a minute"
+	@echo "make quick  the tests that train nothing and start no process, in four minutes"
 	@echo "make coverage  which lines of detr_kit/ the tests run; half as long again as make test"
 	@echo "make docs   the documentation as a site in build/site; every warning is an error"
 	@echo "make wheel  sdist and wheel in dist/, tried in a clean environment outside the checkout"
