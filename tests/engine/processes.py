@@ -19,6 +19,14 @@ def _command(arguments):
 
 def _torchrun(agent, arguments):
     from torch.distributed import run
+    from torch.distributed.elastic.multiprocessing.api import MultiprocessContext
+
+    def let_go_and_close(context, **how):
+        """A forked process that is done waits for this; an agent that ends would give it thirty seconds."""
+        context._worker_finished_event.set()
+        close(context, **how)
+
+    close, MultiprocessContext._close = MultiprocessContext._close, let_go_and_close
 
     def fork_a_command(args):
         config, _, _ = of_subprocesses(args)
