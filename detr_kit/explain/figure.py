@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 import matplotlib
@@ -244,6 +243,5 @@ def _legend(axis: Axes, entries: list[Line2D]) -> None:
 
 def _finish(figure: Figure, note: str) -> Image.Image:
     figure.text(0.5, 0.08 / figure.get_size_inches()[1], note, ha="center", fontsize=9, color="#555555")
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    return Image.open(buffer).convert("RGB")
+    figure.canvas.draw()
+    return Image.fromarray(np.ascontiguousarray(np.asarray(figure.canvas.buffer_rgba())[..., :3]))

@@ -98,12 +98,12 @@ def test_nothing_of_it_stays_in_the_network(small_detector, image):
 @pytest.mark.parametrize("layer", [0, -1])
 def test_the_figure_shows_the_box(small_detector, image, tmp_path, layer):
     explanation = small_detector.explain(image)
-    figure = np.asarray(explanation.plot(layer)).astype(int)
-    assert figure.shape[1] > 1500
-    red = (abs(figure - [255, 45, 45]).max(-1) < 40).sum()
+    figure = explanation.plot(layer)
+    assert figure.width > 1500
+    red = (abs(np.asarray(figure).astype(int) - [255, 45, 45]).max(-1) < 40).sum()
     assert red > 500  # the final box, in every panel
     written = Image.open(explanation.save(tmp_path / "why" / "figure.png", layer))
-    assert written.size == explanation.plot(layer).size
+    assert written.size == figure.size
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
