@@ -175,11 +175,12 @@ class BuildNative(build_ext):
         )
 
     def compile_cpp(self, sources: list[str], flags: list[str]) -> list[str]:
-        objects = []
-        for source in sources:
+        def compile_one(source: str) -> list[str]:
             extra = INSTRUCTION_SETS.get(Path(source).name, [])
-            objects += self.compiler.compile([source], self.build_temp, extra_postargs=[*flags, *extra])
-        return objects
+            return self.compiler.compile([source], self.build_temp, extra_postargs=[*flags, *extra])
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            return [target for targets in pool.map(compile_one, sources) for target in targets]
 
     def compile_cuda(self, sources: list[str], flags: list[str], torch: Path) -> list[str]:
         """The objects of the CUDA part and its runtime; none without nvcc, or for a torch without CUDA."""
