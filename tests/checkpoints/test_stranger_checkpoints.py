@@ -43,9 +43,10 @@ def _opens(content, network, tmp_path, save=torch.save):
     save(content, tmp_path / "stranger.pth")
     again = _another(network)
     report = load_checkpoint(again, tmp_path / "stranger.pth", strict=True, quiet=True)
+    loaded = again.state_dict()
     for key, tensor in network.state_dict().items():
         if not key.endswith("num_batches_tracked"):
-            assert torch.equal(again.state_dict()[key], tensor), key
+            assert torch.equal(loaded[key], tensor), key
     return report
 
 
