@@ -50,23 +50,22 @@ def peer_of(name: str) -> tuple[nn.Module, nn.Module]:
         settings["decoder_method"] = "discrete"
     settings["decoder_layers"] = ours.decoder.num_eval_layers  # all of them are run over there
     config = transformers.AutoConfig.for_model(**settings)
-    theirs = transformers.AutoModelForObjectDetection.from_config(config).eval()
-    unused, missing = _load(theirs, convert_state_dict(state, to="huggingface"))
+    theirs, unused, missing = _opened(config, convert_state_dict(state, to="huggingface"))
     later = ours.decoder.num_eval_layers < len(ours.decoder.layers)
     assert all(".layers." in key or "_embed." in key for key in unused) if later else not unused
     assert not missing
     return ours, theirs
 
 
-def _load(model: nn.Module, state: dict[str, torch.Tensor]) -> tuple[list[str], list[str]]:
-    """Load version 4's names as from_pretrained does; keys that are not used, and that are missing."""
+def _opened(config, state: dict[str, torch.Tensor]) -> tuple[nn.Module, list[str], list[str]]:
+    """The model of version 4's names, as from_pretrained reads them; keys not used, and keys missing."""
     with TemporaryDirectory() as folder:
-        model.config.save_pretrained(folder)
+        config.save_pretrained(folder)
         save_file({k: t.clone().contiguous() for k, t in state.items()}, f"{folder}/model.safetensors",
                   {"format": "pt"})  # fmt: skip
-        loaded, report = type(model).from_pretrained(folder, output_loading_info=True)
-    model.load_state_dict(loaded.state_dict())
-    return list(report["unexpected_keys"]), list(report["missing_keys"])
+        reader = transformers.AutoModelForObjectDetection
+        model, report = reader.from_pretrained(folder, output_loading_info=True)
+    return model.eval(), list(report["unexpected_keys"]), list(report["missing_keys"])
 
 
 @pytest.mark.parametrize("name", CASES)
