@@ -66,14 +66,13 @@ def test_a_model_without_weights_has_none(tmp_path):
         weights_of_model("detr_r51")
 
 
-def test_parameters_are_those_of_the_network_with_the_checkpoints_classes(monkeypatch):
-    for name in ("kaiming_normal_", "kaiming_uniform_", "xavier_uniform_", "normal_", "uniform_"):
-        monkeypatch.setattr(torch.nn.init, name, lambda tensor, *_, **__: tensor)  # numbers do not matter
+def test_parameters_are_those_of_the_network_with_the_checkpoints_classes():
     counted = {}
     for row in ROWS:
         classes = 250 if row.needs == "masks" else 80 if any(who in row.place for who in CONTIGUOUS) else 91
         if (row.config, classes) not in counted:
-            network = build_network(row.config, num_classes=classes)
+            with torch.device("meta"):  # numbers do not matter
+                network = build_network(row.config, num_classes=classes)
             counted[row.config, classes] = sum(parameter.numel() for parameter in network.parameters())
         assert row.parameters == counted[row.config, classes], row.name
 
