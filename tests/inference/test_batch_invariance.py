@@ -31,17 +31,22 @@ def _assert_same(found, expected):
     assert distance.amin(1).max() < 1e-4
 
 
+@pytest.fixture(scope="module", params=range(3))
+def alone(request, small_detector):
+    """A seed, its images, and what is found in each by itself."""
+    images = random_images(request.param)
+    return request.param, images, [small_detector(image, score_threshold=0) for image in images]
+
+
 @pytest.mark.parametrize("batch_size", [None, 2, 7])
-@pytest.mark.parametrize("seed", range(3))
-def test_company_and_order_change_nothing(small_detector, seed, batch_size):
-    images = random_images(seed)
-    alone = [small_detector(image, score_threshold=0) for image in images]
+def test_company_and_order_change_nothing(small_detector, alone, batch_size):
+    seed, images, expected = alone
     order = np.random.default_rng(seed).permutation(len(images))
     together = small_detector([images[i] for i in order], score_threshold=0, batch_size=batch_size)
     streamed = small_detector.stream((images[i] for i in order), score_threshold=0, batch_size=batch_size)
     for index, in_list, in_stream in zip(order, together, streamed, strict=True):
-        _assert_same(in_list, alone[index])
-        _assert_same(in_stream, alone[index])
+        _assert_same(in_list, expected[index])
+        _assert_same(in_stream, expected[index])
 
 
 def test_padding_would_change_detections(small_detector):
