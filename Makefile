@@ -54,9 +54,10 @@ types: $(VENV)/.installed-test
 	$(BIN)/mypy
 
 # A process more than there are cores, since a quarter of the time goes by waiting for children and time-outs; each
-# with one thread. One that is done takes over what others have before them.
+# with one thread. A file's tests stay in one, which makes once what they share, in the order of tests/conftest.py.
 WORKERS := $(shell n=$$(nproc); echo $$((n < 8 ? n + 1 : 8)))
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+SPREAD := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(SPREAD)
 
 pytest: $(VENV)/.installed-test
 	$(PYTEST) $(PYTEST_ARGS)
@@ -70,7 +71,7 @@ docs: $(VENV)/.installed-docs
 coverage: $(VENV)/.installed-test
 	$(PIP_INSTALL) "coverage>=7.10"
 	$(BIN)/coverage erase
-	OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest -n $(WORKERS) --dist worksteal -q $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest $(SPREAD) -q $(PYTEST_ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 

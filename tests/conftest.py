@@ -1,5 +1,7 @@
 """Small data and a small config, made once."""
 
+import functools
+import gc
 import os
 import shutil
 import tempfile
@@ -16,7 +18,7 @@ import pytest
 import torch
 
 from .data_formats import WRITERS, small_set
-from .places import SHARED, SMALL, TINY
+from .places import SHARED, SMALL, TESTS, TINY
 from .reach import takes_long
 
 # What needs mmengine or pycocotools is imported by the fixtures that use it: a bare GPU machine has neither,
@@ -28,8 +30,29 @@ hypothesis.settings.register_profile("tests", deadline=None)
 hypothesis.settings.load_profile("tests")
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """What is collected stays to the end: half a million objects that no garbage collection need look at."""
+    gc.disable()
+    yield
+    gc.collect()
+    gc.freeze()
+    gc.enable()
+
+
+# What takes minutes: where tests are shared out by file, no process is left with it at the end.
+BEGIN_WITH = ("export", "engine", "ops", "test_examples.py", "parity", "test_docs.py")
+
+
 def pytest_collection_modifyitems(config, items):
     """`-m "not long"`, as `make quick` has it: what is long is read off the tests when somebody asks."""
+    if hasattr(config, "workerinput"):  # of xdist
+
+        def place(item):
+            name = item.path.relative_to(TESTS).parts[0]
+            return BEGIN_WITH.index(name) if name in BEGIN_WITH else len(BEGIN_WITH)
+
+        items.sort(key=place)
     if "long" in config.option.markexpr:
         for item in items:
             if isinstance(item, pytest.Function) and takes_long(item):
@@ -86,13 +109,19 @@ def trained(shapes, tmp_path_factory):
     return work_dir, runner
 
 
-@pytest.fixture(scope="session", params=SMALL)
-def small_model(request, tmp_path_factory):
-    """Config and checkpoint of a small network, of each architecture in turn."""
+@pytest.fixture(scope="session")
+def small_checkpoint(tmp_path_factory):
+    """Config -> checkpoint of its network, made once whatever the order in which tests ask for it."""
     from .small_models import write_small_model
 
+    return functools.cache(lambda config: write_small_model(config, tmp_path_factory.mktemp("model")))
+
+
+@pytest.fixture(scope="session", params=SMALL)
+def small_model(request, small_checkpoint):
+    """Config and checkpoint of a small network, of each architecture in turn."""
     config = SMALL[request.param]
-    return config, write_small_model(config, tmp_path_factory.mktemp("model"))
+    return config, small_checkpoint(config)
 
 
 @pytest.fixture(scope="session")

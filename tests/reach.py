@@ -11,8 +11,8 @@ import pytest
 
 LONG = {
     "train", "evaluate",
-    "subprocess", "FORKS",
-    "export_detector", "to_onnx", "trace", "compile",
+    "subprocess", "FORKS", "runpy",
+    "export_detector", "to_onnx", "trace", "compile", "benchmark_detector",
     "Reference", "transformers", "config_names",  # networks of the papers' size
 }  # fmt: skip
 LONG_COMMANDS = {"train", "test", "export"}  # of `detr_kit.cli.main`

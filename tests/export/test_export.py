@@ -32,61 +32,14 @@ from detr_kit.models import ResNet
 from detr_kit.models.layers.fuse import fuse
 from detr_kit.registry import MODELS, build
 from detr_kit.structures import Prediction
-from detr_kit.zoo import build_network
 
-from ..places import TINY, TINY_D_FINE, TINY_RT_DETR, TINY_RT_DETR_V2
-from ..small_models import shake
+from ..places import TINY
+from .test_architectures import metadata
 
 onnx = pytest.importorskip("onnx", reason="needs the extra onnx")
 pytest.importorskip("onnxruntime", reason="needs the extra onnx")
 pytest.importorskip("onnxscript", reason="needs the extra onnx")
 pytestmark = pytest.mark.filterwarnings("ignore")
-
-TINY_NETWORKS = {"RT-DETR": TINY_RT_DETR, "RT-DETRv2": TINY_RT_DETR_V2, "D-FINE": TINY_D_FINE}
-ARCHITECTURES = {
-    "detr_r50": dict(),
-    "deformable_detr_r50": dict(),
-    "deformable_detr_r50_two_stage": dict(),
-    "deformable_detr_r50_single_scale": dict(),
-    "dino_r50_4scale": dict(),
-    "conditional_detr_r50": dict(),
-    "dab_detr_r50": dict(),
-    "dab_deformable_detr_r50": dict(),
-}
-
-
-def small(name: str) -> torch.nn.Module:
-    """The architecture of a config with one layer each, few channels and weights that tell queries apart.
-
-    RT-DETR and what grew from it are small as the tests have them.
-
-    Of several levels there are two, both of the backbone's, or one of the neck's own where there are two
-    stages: with each free size more torch.export and onnxscript take a third longer.
-    """
-    if name in TINY_NETWORKS:
-        network = build_network(TINY_NETWORKS[name]).eval()
-        shake(network)
-        return network
-    config = read_config(name).model.network.to_dict()
-    levels = min(config["neck"].get("num_levels", 1), 2)
-    maps = 1 if "two_stage" in name else levels
-    config["backbone"].update(depth=18, strides=(8, 16, 32)[-maps:], weights=None)
-    config["neck"].update(in_channels=[128, 256, 512][-maps:], out_channels=16)
-    if levels > 1:
-        config["neck"].update(num_levels=levels)
-        config["transformer"].update(num_levels=levels)
-    if config["neck"].get("norm_groups", 32):
-        config["neck"]["norm_groups"] = 4
-    config["position_encoding"].update(num_feats=8)
-    config["transformer"].update(
-        embed_dims=16, num_heads=2, num_encoder_layers=1, num_decoder_layers=1, ffn_dims=16
-    )
-    config.update(num_classes=4, num_queries=9)
-    network = build(config, MODELS).eval()
-    for parameter in network.parameters():
-        if parameter.dim() > 1:
-            torch.nn.init.normal_(parameter, std=parameter[0].numel() ** -0.5)
-    return network
 
 
 @pytest.fixture(scope="module")
@@ -132,35 +85,6 @@ def test_folding_batch_norm_changes_nothing(norm, depth):
     with torch.no_grad():
         for ours, expected in zip(folded(x), backbone(x), strict=True):
             torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", [*ARCHITECTURES, *TINY_NETWORKS])
-def test_every_architecture_runs_in_onnxruntime_at_any_size_and_batch(name):
-    network = small(name)
-    graph, inputs = DetectionGraph(network, None).eval(), GraphInputs.of(None, padding_mask=False)
-    model = to_onnx(trace(graph, inputs), _metadata(["images"], list(graph.outputs)), [], 20)
-    opened = session(model.SerializeToString())
-    for batch, height, width in ((1, 65, 96), (3, 200, 131)):
-        x = torch.randn(batch, 3, height, width)
-        with torch.no_grad():
-            expected = network(x)
-        logits, boxes = opened.run(None, {"images": x.numpy()})
-        np.testing.assert_allclose(logits, expected.logits, atol=1e-3)
-        np.testing.assert_allclose(boxes, expected.boxes, atol=1e-3)
-
-
-def test_a_padding_mask_can_be_an_input():
-    network = small("detr_r50")
-    graph, inputs = DetectionGraph(network, None).eval(), GraphInputs.of((96, 128), padding_mask=True)
-    model = to_onnx(trace(graph, inputs), _metadata(["images", "padding_mask"], ["logits", "boxes"]), [], 20)
-    x, mask = torch.randn(1, 3, 96, 128), torch.zeros(1, 96, 128, dtype=torch.bool)
-    mask[:, 50:] = True
-    with torch.no_grad():
-        expected, without = network(x, mask), network(x)
-    found = session(model.SerializeToString()).run(None, {"images": x.numpy(), "padding_mask": mask.numpy()})
-    np.testing.assert_allclose(found[1], expected.boxes, atol=1e-3)
-    assert (expected.boxes - without.boxes).abs().max() > 1e-3
 
 
 def test_an_exported_detector_is_called_like_the_detector(detector, onnx_file, images):
@@ -258,7 +182,7 @@ def test_a_torch_program_is_saved_and_read_back(tiny_detector, tmp_path, op):
 def test_half_precision_keeps_boxes_and_scores_in_float32(tiny_detector):
     graph = DetectionGraph(tiny_detector.network, tiny_detector.postprocessor, torch.float16).eval()
     inputs = GraphInputs.of((96, 128), padding_mask=False)
-    model = to_onnx(trace(graph, inputs), _metadata(["images"], list(graph.outputs)), [], 20)
+    model = to_onnx(trace(graph, inputs), metadata(["images"], list(graph.outputs)), [], 20)
     kinds = {onnx.TensorProto.DataType.Name(t.data_type) for t in model.graph.initializer if t.dims}
     assert "FLOAT16" in kinds
     x = torch.randn(2, 3, 96, 128)
@@ -325,12 +249,6 @@ def test_what_is_no_exported_file_is_refused(name, content, message, tmp_path):
         (tmp_path / name).write_bytes(content)
     with warnings.catch_warnings(), pytest.raises(InputError, match=message):
         ExportedDetector(tmp_path / name)
-
-
-def _metadata(inputs, outputs):
-    from detr_kit.export.metadata import ExportMetadata
-
-    return ExportMetadata("onnx", "fp32", "", ["a"], [1], [], [], [], False, {}, False, None, inputs, outputs)
 
 
 @pytest.mark.parametrize("opset", [0, 17, 99, 20.5, True])
