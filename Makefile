@@ -44,7 +44,9 @@ $(VENV)/.installed-test: $(BUILT_FROM) | $(BIN)/python
 
 install: $(VENV)/.installed
 
-test: lint types pytest
+# mypy beside pytest, which leaves a part of the processor idle.
+test: lint
+	@$(MAKE) --no-print-directory --jobs 2 types pytest
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

@@ -17,8 +17,9 @@ from detr_kit import Detector
 from detr_kit.config import read_config
 from detr_kit.data import write_shapes
 from detr_kit.data.formats import find_data
+from detr_kit.engine import train
 
-from .places import ROOT
+from .places import ROOT, TINY_DETR
 from .serving.process import slow_server
 
 EXAMPLES = ROOT / "examples"
@@ -114,9 +115,11 @@ def test_convert(example, tmp_path):
 
 
 @pytest.mark.slow
-def test_export_and_run_without_us(example, photo, trained):
+def test_export_and_run_without_us(example, photo, shapes, tmp_path):
     pytest.importorskip("onnxscript")
-    weights = trained[0] / "epoch_2.pth"  # of a tiny network: the built-in one takes a minute
+    # A tiny DETR: at free sizes the built-in network takes a minute, and a tiny deformable one half of it.
+    train(TINY_DETR, work_dir=tmp_path, options={"data_root": str(shapes), "train_cfg.max_epochs": 1})
+    weights = tmp_path / "epoch_1.pth"
     assert "onnx" in example("export_onnx.py", weights, "small.onnx")
     expected = Detector(checkpoint=weights, device="cpu")(photo, score_threshold=0)
     lines = example("run_onnx.py", "small.onnx", photo, 0).splitlines()

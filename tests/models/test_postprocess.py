@@ -10,6 +10,7 @@ from detr_kit import Detector
 from detr_kit.checkpoints.location import BUILTIN_FILE
 from detr_kit.cli import main
 from detr_kit.errors import InputError
+from detr_kit.export import ExportedDetector
 from detr_kit.models.postprocess import SigmoidPostprocessor, SoftmaxPostprocessor
 from detr_kit.structures import DetectorOutput
 
@@ -80,21 +81,18 @@ class TestDetector:
         assert 0 < len(sparse(picture, score_threshold=0).scores) < len(everything.scores)
 
     def test_an_exported_file_leaves_out_the_same_and_says_so(self, trained, shapes, tmp_path, capsys):
-        pytest.importorskip("onnxruntime")
-        from detr_kit.export import ExportedDetector
-
         content = torch.load(trained[0] / "epoch_2.pth", weights_only=True)
         content["meta"]["recipe"]["postprocessor"]["nms_iou_threshold"] = 0.05
         torch.save(content, tmp_path / "small.pth")
-        command = ["export", "--checkpoint", str(tmp_path / "small.pth"), "--format", "onnx", "--out"]
-        main([*command, str(tmp_path / "m.onnx"), "--static", "128", "128", "--limit", "2"])
+        command = ["export", "--checkpoint", str(tmp_path / "small.pth"), "--format", "torch-export", "--out"]
+        main([*command, str(tmp_path / "m.pt2"), "--static", "128", "128", "--limit", "2"])
         assert (
             "another program has to (non-maximum suppression within a class, IoU 0.05)"
             in capsys.readouterr().out
         )
         picture = next((shapes / "val").glob("*.png"))
         ours = Detector(checkpoint=tmp_path / "small.pth", device="cpu")(picture, 0)
-        theirs = ExportedDetector(tmp_path / "m.onnx")(picture, 0)
+        theirs = ExportedDetector(tmp_path / "m.pt2")(picture, 0)
         assert 0 < len(ours.scores) < 12 * 5
         torch.testing.assert_close(
             torch.as_tensor(theirs.boxes), torch.as_tensor(ours.boxes), atol=0.01, rtol=0
