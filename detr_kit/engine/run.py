@@ -12,7 +12,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import init_default_scope
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
 
 from ..categories import Categories
 from ..checkpoints import load_state, read_checkpoint
@@ -26,6 +26,7 @@ from .hooks.checkpoint import last_checkpoint
 from .kept_features import KeptFeaturesHook, features_of_run
 from .prepare import check_paths, prepare_config
 from .process_group import process_group
+from .steady_batches import end_workers
 from .trainable_detector import unwrap
 
 _RUNS = itertools.count(1)  # of this process
@@ -144,13 +145,16 @@ def evaluate(
 
 @contextmanager
 def _running(config: Config) -> Iterator[Runner]:
-    """A runner, and the group of processes that it needs, which is closed on every way out."""
+    """A runner; the group of processes that it needs and those that load data end on every way out."""
     with process_group(config.launcher):
         runner = _build_runner(config)
         try:
             yield runner
         finally:
             runner.model = unwrap(runner.model)  # the wrapper holds the group
+            for loop in (runner._train_loop, runner._val_loop, runner._test_loop):
+                if isinstance(loop, BaseLoop):  # one that ran
+                    end_workers(loop.dataloader)
 
 
 def _build_runner(config: Config) -> Runner:

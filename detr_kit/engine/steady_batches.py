@@ -95,6 +95,18 @@ class SteadyBatches:
         return itertools.islice(loaded, done, None)
 
 
+def end_workers(loader: DataLoader | SteadyBatches) -> None:
+    """End the processes that a loader keeps for its next epoch; a next one would start new ones.
+
+    Where they are left to garbage collection, their queues may be gone before they are told to: torch then
+    waits ten seconds for each loader, and its workers stay.
+    """
+    dataloader: Any = loader._dataloader if isinstance(loader, SteadyBatches) else loader
+    if dataloader._iterator is not None:
+        dataloader._iterator._shutdown_workers()
+        dataloader._iterator = None
+
+
 def _tells_of_a_death(error: Exception) -> bool:
     """Whether torch noticed that a worker is gone, or the pipe to it broke while it handed over a batch.
 

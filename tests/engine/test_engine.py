@@ -1,6 +1,7 @@
 """Training, resuming and testing as a user runs them, on a small set."""
 
 import json
+from multiprocessing import active_children
 
 import pytest
 import torch
@@ -223,3 +224,14 @@ def test_weights_to_start_from_may_be_a_folder(shapes, tmp_path):
             work_dir=tmp_path / "run",
             options={"data_root": str(shapes), "load_from": str(tmp_path / "folder")},
         )
+
+
+def test_a_run_leaves_no_process_behind(shapes, tmp_path):
+    """A thousand runs in a notebook would keep as many, and each that is forgotten would hold it up."""
+    before = active_children()
+    kept = dict(num_workers=1, persistent_workers=True)
+    options = {f"{split}_dataloader.{key}": kept[key] for split in ("train", "val") for key in kept}
+    options |= {"data_root": str(shapes), "train_cfg.max_epochs": 1}
+    runner = train(TINY, work_dir=tmp_path, options=options)
+    assert runner.train_loop.dataloader.persistent_workers
+    assert active_children() == before
