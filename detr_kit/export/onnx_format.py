@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -44,6 +44,7 @@ def to_onnx(
         input_names=metadata.input_names,
         output_names=names,
         verbose=False,
+        custom_translation_table={torch.ops.aten.sort.stable: _sort},
     )
     assert exported is not None
     model = exported.model_proto
@@ -56,6 +57,14 @@ def to_onnx(
     del model.graph.value_info[:]
     set_metadata(model, metadata, layers)
     return model
+
+
+def _sort(values: Any, dim: int = -1, descending: bool = False, stable: bool = True) -> Any:
+    """aten.sort.stable, which PyTorch's exporter does not know: of equal values TopK puts the first first."""
+    from onnxscript import opset18 as op
+
+    size = op.Gather(op.Shape(values), op.Constant(value_ints=[dim]))
+    return op.TopK(values, size, axis=dim, largest=int(descending), sorted=1)
 
 
 def set_metadata(model: onnx.ModelProto, metadata: ExportMetadata, layers: Sequence[str]) -> None:
