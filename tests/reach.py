@@ -9,19 +9,29 @@ from typing import Any
 
 import pytest
 
+from .places import ROOT
+
 LONG = {
     "train", "evaluate",
     "subprocess", "FORKS", "runpy",
     "export_detector", "to_onnx", "trace", "compile", "benchmark_detector",
     "Reference", "transformers", "config_names",  # networks of the papers' size
 }  # fmt: skip
+SHIPPED = {path.stem for path in (ROOT / "configs").glob("*.py")}
 LONG_COMMANDS = {"train", "test", "export"}  # of `detr_kit.cli.main`
 
 
 def takes_long(item: pytest.Function) -> bool:
-    """Whether a test, its fixtures or a function of the tests that they use names one of these."""
+    """Whether a test, its fixtures or a function of the tests that they use names one of these.
+
+    Or it is of a shipped config, of which it builds the network.
+    """
     fixtures = item._fixtureinfo.name2fixturedefs.values()
-    return any(map(_is_long, _reached([item.function, *(f.func for fs in fixtures for f in fs)])))
+    reached = list(_reached([item.function, *(f.func for fs in fixtures for f in fs)]))
+    given = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    if any(isinstance(value, str) and value in SHIPPED for value in given):
+        return any(_is_long(function) or "build_network" in _names(function.__code__) for function in reached)
+    return any(map(_is_long, reached))
 
 
 def _reached(functions: list[Callable]) -> Iterator[FunctionType]:
