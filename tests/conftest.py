@@ -34,10 +34,12 @@ hypothesis.settings.load_profile("tests")
 def pytest_collection():
     """What is collected stays to the end: half a million objects that no garbage collection need look at."""
     gc.disable()
-    yield
-    gc.collect()
-    gc.freeze()
-    gc.enable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
 
 # What takes minutes: where tests are shared out by file, no process is left with it at the end.
