@@ -11,7 +11,7 @@ DEMO_DIR ?= work_dirs/demo
 help:
 	@echo "make demo   train, evaluate and draw the small demo detector (about 8 minutes on 2 cores)"
 	@echo "make test   ruff, mypy and pytest"
-	@echo "make quick  the tests that train nothing and start no process, in a minute"
+	@echo "make quick  the tests that train nothing and start no process, in four minutes"
 	@echo "make coverage  which lines of detr_kit/ the tests run; half as long again as make test"
 	@echo "make docs   the documentation as a site in build/site; every warning is an error"
 	@echo "make wheel  sdist and wheel in dist/, tried in a clean environment outside the checkout"
@@ -53,8 +53,10 @@ lint: $(VENV)/.installed-test
 types: $(VENV)/.installed-test
 	$(BIN)/mypy
 
-# As many processes as cores, each with one thread; one that is done takes over what others have before them.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
+# A process more than there are cores, since a quarter of the time goes by waiting for children and time-outs; each
+# with one thread. One that is done takes over what others have before them.
+WORKERS := $(shell n=$$(nproc); echo $$((n < 8 ? n + 1 : 8)))
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 pytest: $(VENV)/.installed-test
 	$(PYTEST) $(PYTEST_ARGS)
@@ -68,7 +70,7 @@ docs: $(VENV)/.installed-docs
 coverage: $(VENV)/.installed-test
 	$(PIP_INSTALL) "coverage>=7.10"
 	$(BIN)/coverage erase
-	OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest -n auto --maxprocesses 8 --dist worksteal -q $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest -n $(WORKERS) --dist worksteal -q $(PYTEST_ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 

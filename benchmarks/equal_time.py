@@ -17,7 +17,6 @@ import itertools
 import json
 import logging
 import platform
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ import torch
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
-from timing import interleaved_medians, reuse_heap
+from timing import add_clock, clock_of, interleaved_medians, reuse_heap
 from torch.utils.data import DataLoader
 
 from detr_kit.config import read_config
@@ -43,7 +42,7 @@ def main() -> None:
     parser.add_argument("--data-root", help="instead of the configs'")
     parser.add_argument("--seconds", type=float, default=60, help="of timing (60)")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--cpu-time", action="store_true", help="processor time, for a machine that is busy")
+    add_clock(parser)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--image", type=Path)
     options = parser.parse_args()
@@ -54,9 +53,8 @@ def main() -> None:
     torch.manual_seed(0)
     configs = {name: _config(name, options.data_root) for name in options.runs}
     prepared = {name: _step(config) for name, config in configs.items()}
-    clock = time.process_time if options.cpu_time else time.perf_counter
     functions = {name: step for name, (step, _) in prepared.items()}
-    medians = interleaved_medians(functions, options.seconds, clock=clock)
+    medians = interleaved_medians(functions, options.seconds, clock=clock_of(options))
     curves = []
     for name, (_, steps) in prepared.items():
         seconds = medians[name] / 1e3

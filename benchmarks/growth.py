@@ -10,10 +10,8 @@ step of Deformable DETR R50 (batch 2, 300 queries, six layers), forward and back
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import os
-import platform
 import statistics
 import time
 from collections.abc import Callable
@@ -23,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 from children import in_child, peak_megabytes
-from timing import reuse_heap
+from timing import add_clock, measured_on, reuse_heap
 
 from detr_kit import build_network
 from detr_kit.inference.ready_network import ready_network
@@ -47,7 +45,7 @@ def main() -> None:
     parser.add_argument("--axes", nargs="+", choices=AXES, default=list(AXES))
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--cpu-time", action="store_true", help="processor time, for a machine that is busy")
+    add_clock(parser)
     parser.add_argument("--json", help="write the figures there")
     parser.add_argument("--plot", help="draw them there")
     options = parser.parse_args()
@@ -62,13 +60,7 @@ def main() -> None:
                 curve := {"axis": axis, "network": name, "at": list(AXES[axis]), **_columns(points)}
             )
             print(f"{axis:8} {name:20} {curve}", flush=True)
-    report = {
-        "date": datetime.date.today().isoformat(),
-        "machine": f"{platform.processor() or platform.machine()}, torch {torch.__version__}",
-        "threads": options.threads,
-        "clock": "processor time" if options.cpu_time else "time",
-        "curves": curves,
-    }
+    report = {**measured_on(options), "curves": curves}
     if options.json:
         Path(options.json).write_text(json.dumps(report, indent=1) + "\n")
     if options.plot:

@@ -12,18 +12,15 @@ from __future__ import annotations
 
 import argparse
 import copy
-import datetime
 import json
-import platform
 import tempfile
-import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from timing import interleaved_medians, reuse_heap
+from timing import add_clock, clock_of, interleaved_medians, measured_on, reuse_heap
 from torch import Tensor, nn
 
 from detr_kit import Detector, build_network
@@ -52,7 +49,7 @@ def main() -> None:
     parser.add_argument("--works", nargs="+", choices=works, default=["inference", "training"])
     parser.add_argument("--seconds", type=float, default=60, help="for each work (60)")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--cpu-time", action="store_true", help="processor time, for a machine that is busy")
+    add_clock(parser)
     parser.add_argument("--images", type=Path, help="photographs for files: to calibrate and verify on")
     parser.add_argument("--out", type=Path, help="where files go; those that are there are kept")
     parser.add_argument("--json", type=Path, help="write the figures there")
@@ -70,20 +67,13 @@ def main() -> None:
                 rows += files(name, network, options.images, options.out)
                 continue
             functions = measure(network, as_transformers_has_it(network))
-            clock = time.process_time if options.cpu_time else time.perf_counter
-            medians = interleaved_medians(functions, options.seconds, at_least=3, clock=clock)
+            medians = interleaved_medians(functions, options.seconds, at_least=3, clock=clock_of(options))
             rows.append({"model": name, "work": work, "milliseconds": medians})
             print(f"{name}, {work}")
             for kind, median in medians.items():
                 print(f"  {kind:<24} {median:8.0f} ms  {medians['transformers'] / median:5.2f}x", flush=True)
     if options.json:
-        report = {
-            "date": datetime.date.today().isoformat(),
-            "machine": f"{platform.processor() or platform.machine()}, torch {torch.__version__}",
-            "threads": options.threads,
-            "clock": "processor time" if options.cpu_time else "time",
-            "rows": rows,
-        }
+        report = {**measured_on(options), "rows": rows}
         options.json.write_text(json.dumps(report, indent=1) + "\n")
 
 

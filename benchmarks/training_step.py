@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from timing import interleaved_medians, reuse_heap
+from timing import add_clock, clock_of, interleaved_medians, reuse_heap
 
 if __name__ == "__main__" and "--memory" not in sys.argv:  # a heap that is never given back has no peak
     reuse_heap()
@@ -137,7 +137,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, nargs=2, help="(480 640; with --memory 800 1066)")
     parser.add_argument("--runs", type=int, default=5, help="of each, in turn (5)")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--cpu-time", action="store_true", help="processor time, for a machine that is busy")
+    add_clock(parser)
     parser.add_argument("--out", type=Path, help="JSON file")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -147,8 +147,7 @@ def main() -> None:
     if options.memory:
         report["peak_mib"] = peaks(options.config, options.batch, (height, width))
     else:
-        clock = time.process_time if options.cpu_time else time.perf_counter
-        medians = times(Step(options.config, options.batch, (height, width)), options.runs, clock)
+        medians = times(Step(options.config, options.batch, (height, width)), options.runs, clock_of(options))
         for name, milliseconds in medians.items():
             print(f"  {name:<26} {milliseconds:7.0f} ms  {milliseconds / medians['our op']:.2f}×")
         report |= {"median_ms": medians, "grid_sample_over_ours": medians["grid_sample"] / medians["our op"]}

@@ -18,9 +18,8 @@ from detr_kit.config import read_config
 from detr_kit.data import write_shapes
 from detr_kit.data.formats import find_data
 
-from .places import ROOT, TINY
+from .places import ROOT
 from .serving.process import slow_server
-from .small_models import write_small_model
 
 EXAMPLES = ROOT / "examples"
 
@@ -115,9 +114,9 @@ def test_convert(example, tmp_path):
 
 
 @pytest.mark.slow
-def test_export_and_run_without_us(example, photo, tmp_path):
+def test_export_and_run_without_us(example, photo, trained):
     pytest.importorskip("onnxscript")
-    weights = write_small_model(TINY, tmp_path)  # a large one takes a minute
+    weights = trained[0] / "epoch_2.pth"  # of a tiny network: the built-in one takes a minute
     assert "onnx" in example("export_onnx.py", weights, "small.onnx")
     expected = Detector(checkpoint=weights, device="cpu")(photo, score_threshold=0)
     lines = example("run_onnx.py", "small.onnx", photo, 0).splitlines()

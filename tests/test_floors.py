@@ -12,7 +12,7 @@ FLOORS = {
     "errors": 0, "lazy": 0,
     "categories": 1, "structures": 1, "registry": 1, "config": 1, "ops": 1, "visualization": 1,
     "number_ranges": 1, "first_process": 1, "custom_imports": 1, "plain_registry": 1, "defaults": 1,
-    "features": 1, "given_paths": 1, "pixel_scale": 1, "storage": 1,
+    "features": 1, "console_text": 1, "given_paths": 1, "pixel_scale": 1, "storage": 1,
     "models": 2, "data": 2,
     "losses": 3, "families": 3, "zoo": 3, "weights": 3,
     "evaluation": 4, "check": 4, "explain": 4, "sources": 4, "checkpoints": 4, "environment": 4,

@@ -36,6 +36,8 @@ ROOMS = {
     "explain": "explain",
     "evaluation": "The metric",
     "export": "Export",
+    "benchmark": "benchmark",
+    "scale": "Very many pictures",
     "serving": "Server",
     "ops": "The op",
     "": "Everywhere",

@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-import io
-
-from rich.console import Console
 from rich.table import Table
 
+from ..console_text import text_of
 from .result import Benchmark, Row
 
 
 def benchmark_text(found: Benchmark) -> str:
     """The table, and which way is the fastest of those that drift little."""
-    console = Console(file=io.StringIO(), width=110)
     height, width = found.input_size
     machine = found.machine
-    console.print(
+    return text_of(
         f"{found.detector}: {found.batch_size} × {height} × {width} on {machine['device']}, torch "
         f"{machine['torch']}, {machine['cpu threads']} threads",
         _table(found),
         *_remarks(found),
         f"fastest without drift: {found.fastest.name}, {found.speedup(found.fastest):.2f}× eager",
-        sep="\n",
+        width=110,
         highlight=False,
         markup=False,
-        emoji=False,
         soft_wrap=True,
-    )
-    return console.file.getvalue().rstrip()  # type: ignore[attr-defined]
+    ).rstrip()
 
 
 def _table(found: Benchmark) -> Table:

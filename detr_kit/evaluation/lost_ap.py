@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
+from ..console_text import text_of
 from .coco_evaluation import load_ground_truth, numbered
 from .detection_table import DetectionTable
 from .metric_backend import Evaluation, hotcoco_metric
@@ -90,9 +89,7 @@ class LostAP:
             table.add_column(name, justify="right" if name in ("lost", "errors") else "left")
         for kind in sorted(self.lost, key=lambda kind: -self.lost[kind]):
             table.add_row(kind, f"{self.lost[kind]:.3f}", str(self.counts[kind]), _KINDS[kind][1])
-        console = Console(file=io.StringIO(), width=120, emoji=False)
-        console.print(table)
-        return console.file.getvalue()  # type: ignore[attr-defined]
+        return text_of(table, width=120)
 
 
 def lost_ap(annotations: str | Path, detections: DetectionTable, image_ids: Sequence[int]) -> LostAP | None:

@@ -217,11 +217,15 @@ def _transformers_backbone(backbone: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "model_type": "hgnet_v2",
         "stem_channels": [3, *stem],
+        "depths": [stage.num_blocks for stage in stages],  # as many as there are stages
         "stage_in_channels": [stage.in_channels for stage in stages],
         "stage_mid_channels": [stage.hidden for stage in stages],
         "stage_out_channels": [stage.out_channels for stage in stages],
         "stage_num_blocks": [stage.num_blocks for stage in stages],
         "stage_numb_of_layers": [stage.num_layers for stage in stages],
+        "stage_downsample": [index > 0 for index in range(len(stages))],
+        "stage_light_block": [index > 1 for index in range(len(stages))],
+        "stage_kernel_size": [5 if index > 1 else 3 for index in range(len(stages))],
         "hidden_sizes": [stage.out_channels for stage in stages],
         "use_learnable_affine_block": affine,
         "out_features": [f"stage{number}" for number in numbers],

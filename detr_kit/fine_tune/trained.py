@@ -49,8 +49,8 @@ def train(
     model: str | None = None,
     *,
     epochs: int | None = None,
-    batch_size: int | None = None,
-    image_size: int | None = None,
+    batch_size: int | str | None = None,
+    image_size: int | str | None = None,
     lr: float | None = None,
     checkpoint: str | Path | None = None,
     work_dir: str | Path | None = None,
@@ -68,7 +68,8 @@ def train(
     Args:
         data: a folder of COCO, Pascal VOC, YOLO or CVAT files.
         model: a config's name or path; by default that of the checkpoint, or a default one.
-        epochs, batch_size, image_size, lr: by default as many pictures as there are decide.
+        epochs, batch_size, image_size, lr: by default as many pictures as there are decide; the two sizes may
+            be "auto".
         checkpoint: weights to start from; by default the model's published ones.
         work_dir: where the run writes; `work_dirs/MODEL_SET` by default.
         resume: go on with the newest run on this data set.

@@ -14,6 +14,8 @@ import torch
 
 from detr_kit.ops import backend
 
+from .built_extension import built_just_now
+
 ROOT = Path(__file__).parents[2]
 TORCH = Path(torch.__file__).parent
 HOME = Path(os.environ.get("CUDA_HOME", "/usr/local/cuda"))
@@ -85,15 +87,9 @@ def symbols(library, which):
 def built(tmp_path_factory):
     if not NVCC:
         pytest.skip("no nvcc")
-    installed = ROOT / "detr_kit/_C.abi3.so"
-    sources = [path for path in (ROOT / "ops").rglob("*.*") if path.suffix in (".cpp", ".cu", ".h")]
-    newest = max(path.stat().st_mtime for path in [*sources, ROOT / "setup.py"])
-    if (
-        installed.is_file()
-        and installed.stat().st_mtime > newest
-        and "kernels for 9.0" in report_of(installed)
-    ):
-        return installed  # built by the install a moment ago, as in CI
+    installed = built_just_now()
+    if installed and "kernels for 9.0" in report_of(installed):
+        return installed
     _, *libraries = build(tmp_path_factory.mktemp("build"), TORCH_CUDA_ARCH_LIST="9.0")
     assert len(libraries) == 1
     return libraries[0]

@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import pytest
 
+from .built_extension import built_just_now
+
 ROOT = Path(__file__).parents[2]
 HOME = Path(os.environ.get("CUDA_HOME", "/usr/local/cuda"))
 NVCC = HOME / "bin/nvcc" if (HOME / "bin/nvcc").exists() else shutil.which("nvcc")
@@ -40,11 +42,10 @@ def tool(name):
     return shutil.which(name) or next(map(str, bundled), None)
 
 
-def built_just_now(architecture):
-    """The installed extension, if it holds this source's kernels for an architecture; as in CI."""
-    library = ROOT / "detr_kit/_C.abi3.so"
-    newest = max(path.stat().st_mtime for path in [*(ROOT / "ops").rglob("*.*"), ROOT / "setup.py"])
-    if not library.is_file() or library.stat().st_mtime <= newest:
+def installed_for(architecture):
+    """The installed extension, if it holds this source's kernels for an architecture."""
+    library = built_just_now()
+    if library is None:
         return None
     command = [tool("cuobjdump"), "--list-elf", str(library)]
     listed = subprocess.run(command, capture_output=True, text=True).stdout
@@ -79,7 +80,7 @@ def kernels(request, tmp_path_factory):
     if tool("cuobjdump") is None or tool("nvdisasm") is None:
         pytest.skip("no cuobjdump or nvdisasm")
     folder = tmp_path_factory.mktemp(f"sm_{request.param}")
-    installed = built_just_now(request.param)
+    installed = installed_for(request.param)
 
     def compile_one(kind):
         source, target = ROOT / f"ops/cuda/kernels_{kind}.cu", folder / f"{kind}.cubin"
