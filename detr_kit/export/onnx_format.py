@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -43,6 +43,7 @@ def to_onnx(
         opset_version=opset,
         input_names=metadata.input_names,
         output_names=names,
+        custom_translation_table={torch.ops.aten.sort.stable: _sort_stable},
         verbose=False,
     )
     assert exported is not None
@@ -56,6 +57,17 @@ def to_onnx(
     del model.graph.value_info[:]
     set_metadata(model, metadata, layers)
     return model
+
+
+def _sort_stable(self: Any, stable: bool, dim: int = -1, descending: bool = False) -> Any:
+    """aten.sort.stable, which torch's exporter lacks up to 2.14: of equal values TopK takes the first first.
+
+    Its arguments are an operator's, and named as there.
+    """
+    from onnxscript import opset18
+
+    length = opset18.Shape(self, start=dim, end=None if dim == -1 else dim + 1)
+    return opset18.TopK(self, length, axis=dim, largest=int(descending), sorted=1)
 
 
 def set_metadata(model: onnx.ModelProto, metadata: ExportMetadata, layers: Sequence[str]) -> None:

@@ -28,10 +28,10 @@ from detr_kit.export.graph import DetectionGraph, GraphInputs
 from detr_kit.export.onnx_format import session, set_metadata, to_onnx
 from detr_kit.export.quantize import layer_of, quantizable_nodes, quantize
 from detr_kit.export.torch_format import trace
-from detr_kit.models import ResNet
+from detr_kit.models import ResNet, SoftmaxPostprocessor
 from detr_kit.models.layers.fuse import fuse
 from detr_kit.registry import MODELS, build
-from detr_kit.structures import Prediction
+from detr_kit.structures import DetectorOutput, Prediction
 from detr_kit.zoo import build_network
 
 from ..places import TINY, TINY_D_FINE, TINY_RT_DETR, TINY_RT_DETR_V2
@@ -148,6 +148,24 @@ def test_every_architecture_runs_in_onnxruntime_at_any_size_and_batch(name):
         logits, boxes = opened.run(None, {"images": x.numpy()})
         np.testing.assert_allclose(logits, expected.logits, atol=1e-3)
         np.testing.assert_allclose(boxes, expected.boxes, atol=1e-3)
+
+
+class BestOfDetr(torch.nn.Module):
+    """What a file of DETR ends with."""
+
+    def forward(self, logits, boxes):
+        return SoftmaxPostprocessor().select(DetectorOutput(logits, boxes, [], classification="softmax"))
+
+
+def test_detections_of_equal_scores_have_the_same_order_in_a_file():
+    logits, boxes = torch.randn(2, 5, 4).repeat(1, 10, 1), torch.rand(2, 50, 4)
+    program = torch.export.export(BestOfDetr(), (logits, boxes))
+    model = to_onnx(program, _metadata(["logits", "boxes"], ["scores", "labels", "best"]), [], 20)
+    found = session(model.SerializeToString()).run(None, {"logits": logits.numpy(), "boxes": boxes.numpy()})
+    scores, labels, best = BestOfDetr()(logits, boxes)
+    np.testing.assert_allclose(found[0], scores, rtol=1e-6)
+    np.testing.assert_array_equal(found[1], labels)
+    np.testing.assert_array_equal(found[2], best)
 
 
 def test_a_padding_mask_can_be_an_input():
