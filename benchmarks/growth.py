@@ -1,6 +1,7 @@
 """How time and memory grow: with the image's side, the batch, queries and objects, with the exponent.
 
     python benchmarks/growth.py --json benchmarks/results/growth_cpu.json --plot docs/images/growth.png
+    python benchmarks/growth.py --axes batch --json …  # again; curves of other axes that the file has stay
 
 Deformable DETR R50 and DETR R50 as the Detector runs them, float32, random weights. Every point is a process
 of its own, so that its memory is its own. Objects matter in training alone: the matcher and the losses of a
@@ -59,17 +60,23 @@ def main() -> None:
             curves.append(
                 curve := {"axis": axis, "network": name, "at": list(AXES[axis]), **_columns(points)}
             )
+            for unit in ("milliseconds", "megabytes"):
+                curve[f"exponent of {unit}"] = round(exponent(curve["at"], curve[unit]), 2)
             print(f"{axis:8} {name:20} {curve}", flush=True)
+    file = Path(options.json) if options.json else None
+    if file is not None and file.exists():
+        curves += [c for c in json.loads(file.read_text())["curves"] if c["axis"] not in options.axes]
+    curves.sort(key=lambda curve: list(AXES).index(curve["axis"]))
     report = {**measured_on(options), "curves": curves}
-    if options.json:
-        Path(options.json).write_text(json.dumps(report, indent=1) + "\n")
+    if file is not None:
+        file.write_text(json.dumps(report, indent=1) + "\n")
     if options.plot:
         plot(report, options.plot)
 
 
 def exponent(at: list[int], values: list[float]) -> float:
-    """Of the power of `at` that fits best."""
-    return float(np.polyfit(np.log(at), np.log(values), 1)[0])
+    """Of the power of `at` that fits best; values are at least a thousandth."""
+    return float(np.polyfit(np.log(at), np.log(np.maximum(values, 1e-3)), 1)[0])
 
 
 def _columns(points: list[tuple[float, float]]) -> dict[str, list[float]]:
@@ -126,6 +133,7 @@ def plot(report: dict[str, Any], path: str) -> None:
 
     matplotlib.use("agg")
     from matplotlib import pyplot
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
     axes = list(dict.fromkeys(curve["axis"] for curve in report["curves"]))
     figure, grid = pyplot.subplots(2, len(axes), figsize=(3.2 * len(axes), 6), squeeze=False)
@@ -133,13 +141,18 @@ def plot(report: dict[str, Any], path: str) -> None:
         column = axes.index(curve["axis"])
         for row, unit in enumerate(("milliseconds", "megabytes")):
             values = [max(value, 1e-3) for value in curve[unit]]
-            label = f"{curve['network']}, {exponent(curve['at'], values):.2f}"
+            label = f"{curve['network']}: power {exponent(curve['at'], values):.2f}"
             grid[row][column].loglog(curve["at"], values, "o-", label=label)
             grid[row][column].set(xlabel=curve["axis"], ylabel=unit)
             grid[row][column].set_xticks(curve["at"], [str(value) for value in curve["at"]])
-            grid[row][column].minorticks_off()
     for panel in grid.flat:
-        panel.legend(fontsize=7)
+        panel.xaxis.set_minor_formatter(NullFormatter())
+        panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        panel.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        panel.yaxis.set_minor_formatter(NullFormatter())
+        low, high = panel.get_ylim()
+        panel.set_ylim(low / 1.2, high * 2)  # room for the legend
+        panel.legend(fontsize=7, loc="upper left")
         panel.grid(alpha=0.3)
     figure.tight_layout()
     figure.savefig(path, dpi=110)

@@ -1,4 +1,4 @@
-"""A training step of a network: its time with our op and with grid_sample, denoising's share, its memory.
+"""A training step of a network: its time with our op and with grid_sample, the losses' share, its memory.
 
     python benchmarks/training_step.py --out benchmarks/results/training_step.json
     python benchmarks/training_step.py --memory --out benchmarks/results/training_memory.json
@@ -27,7 +27,8 @@ if __name__ == "__main__" and "--memory" not in sys.argv:  # a heap that is neve
     reuse_heap()
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
 from detr_kit import build_network
 from detr_kit.losses import criterion_for
@@ -35,6 +36,7 @@ from detr_kit.ops import use_backend
 
 OBJECTS = 7  # an image of COCO has 7.3
 CLIP = 0.1
+CRITERION = "matcher and criterion"
 VARIANTS = {  # of the memory: (checkpointing, bfloat16)
     "float32": (False, False),
     "bfloat16": (False, True),
@@ -67,13 +69,27 @@ class Step:
         targets = (self.targets,) if denoise else ()
         with torch.autocast("cpu", torch.bfloat16, enabled=half):
             output = self.network(self.images, None, *targets)
-        losses = self.criterion.weighted(self.criterion(output, self.targets))
-        loss = sum(losses.values())
         self.optimiser.zero_grad()
+        loss = self.loss_of(output)
         loss.backward()
         nn.utils.clip_grad_norm_(self.trained, CLIP)
         self.optimiser.step()
         return float(loss.detach())
+
+    def loss_of(self, output: Any) -> Tensor:
+        """Matched and weighted."""
+        losses = self.criterion.weighted(self.criterion(output, self.targets))
+        return sum(losses.values())
+
+    def output(self) -> Any:
+        """Of the network, as if it were a parameter."""
+
+        def cut(part: Any) -> Any:
+            is_number = isinstance(part, Tensor) and part.is_floating_point()
+            return part.detach().requires_grad_() if is_number else part
+
+        with torch.no_grad():
+            return pytree.tree_map(cut, self.network(self.images, None, self.targets))
 
 
 def times(step: Step, at_least: int, clock) -> dict[str, float]:
@@ -85,6 +101,8 @@ def times(step: Step, at_least: int, clock) -> dict[str, float]:
     functions = {"our op": lambda: with_op("native"), "grid_sample": lambda: with_op("reference")}
     ours, theirs = (function() for function in functions.values())
     assert abs(ours - theirs) < 1e-3 * abs(theirs), (ours, theirs)
+    output = step.output()
+    functions[CRITERION] = lambda: step.loss_of(output).backward()
     if getattr(step.network, "denoising", None) is not None:
         denoising = step.network.denoising
 
@@ -151,6 +169,8 @@ def main() -> None:
         for name, milliseconds in medians.items():
             print(f"  {name:<26} {milliseconds:7.0f} ms  {milliseconds / medians['our op']:.2f}×")
         report |= {"median_ms": medians, "grid_sample_over_ours": medians["grid_sample"] / medians["our op"]}
+        report["share_of_criterion"] = medians[CRITERION] / medians["our op"]
+        print(f"  share of matcher and criterion: {report['share_of_criterion']:.1%}")
         if "our op, without denoising" in medians:
             report["share_of_denoising"] = 1 - medians["our op, without denoising"] / medians["our op"]
             print(f"  denoising's share of a step: {report['share_of_denoising']:.0%}")

@@ -33,7 +33,7 @@ def apply_features(features: Features, config: Config) -> None:
     if features.compile:
         config.compile = True
     if features.freeze_backbone:
-        _set_argument(network, "backbone", "frozen_stages", 4)
+        _freeze_backbone(network)
     if features.class_balance:
         data.sampler = dict(type="EpochSampler", shuffle=True, class_balance=features.class_balance)
     if features.cache_gb:
@@ -66,15 +66,22 @@ def _checkpoint_activations(network: ConfigDict) -> None:
         network[part].checkpointing = part != "backbone" or network[part].get("norm", "frozen") == "frozen"
 
 
-def _set_argument(network: ConfigDict, part: str, argument: str, value: Any) -> None:
-    """Set it where the part takes it: one of a user's own may not."""
-    settings = network.get(part, {})
-    if not takes_argument(settings, argument):
-        raise InputError(
-            f"model.network.{part}: {settings.get('type', 'there is none')}: it takes no {argument!r}, which "
-            "this run is to set; leave the option out, or give the part such an argument"
-        )
-    settings[argument] = value
+# What freezes a backbone: the number of its last stage, or the beginning that all names of parameters have.
+_FREEZING = {"frozen_stages": 4, "frozen": ("",)}
+
+
+def _freeze_backbone(network: ConfigDict) -> None:
+    """By the argument that the backbone takes: one of a user's own may have neither."""
+    settings = network.get("backbone", {})
+    for argument, value in _FREEZING.items():
+        if takes_argument(settings, argument):
+            settings[argument] = value
+            return
+    raise InputError(
+        f"model.network.backbone: {settings.get('type', 'there is none')}: it takes no "
+        f"{' and no '.join(map(repr, _FREEZING))}, of which this run is to set one; leave the option out, or "
+        "give the part such an argument"
+    )
 
 
 def _warmup(iterations: int) -> dict[str, Any]:

@@ -43,8 +43,8 @@ def to_onnx(
         opset_version=opset,
         input_names=metadata.input_names,
         output_names=names,
+        custom_translation_table={torch.ops.aten.sort.stable: _sort_stable},
         verbose=False,
-        custom_translation_table={torch.ops.aten.sort.stable: _sort},
     )
     assert exported is not None
     model = exported.model_proto
@@ -59,12 +59,15 @@ def to_onnx(
     return model
 
 
-def _sort(values: Any, dim: int = -1, descending: bool = False, stable: bool = True) -> Any:
-    """aten.sort.stable, which PyTorch's exporter does not know: of equal values TopK puts the first first."""
-    from onnxscript import opset18 as op
+def _sort_stable(self: Any, stable: bool, dim: int = -1, descending: bool = False) -> Any:
+    """aten.sort.stable, which torch's exporter lacks up to 2.14: of equal values TopK takes the first first.
 
-    size = op.Gather(op.Shape(values), op.Constant(value_ints=[dim]))
-    return op.TopK(values, size, axis=dim, largest=int(descending), sorted=1)
+    Its arguments are an operator's, and named as there.
+    """
+    from onnxscript import opset18
+
+    length = opset18.Shape(self, start=dim, end=None if dim == -1 else dim + 1)
+    return opset18.TopK(self, length, axis=dim, largest=int(descending), sorted=1)
 
 
 def set_metadata(model: onnx.ModelProto, metadata: ExportMetadata, layers: Sequence[str]) -> None:

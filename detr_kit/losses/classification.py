@@ -14,6 +14,7 @@ from torchvision.ops import sigmoid_focal_loss
 
 from ..registry import MODELS
 from .groups import Group, Pairs
+from .process_mean import process_mean
 
 
 class ClassificationLoss(nn.Module, ABC):
@@ -55,14 +56,17 @@ class SoftmaxLoss(ClassificationLoss):
         self.no_object_weight = no_object_weight
 
     def forward(self, group: Group, pairs: Pairs, num_boxes: Tensor) -> Tensor:
-        """See ClassificationLoss; a weighted mean over queries, which `num_boxes` does not enter."""
+        """See ClassificationLoss; a weighted mean over queries, which `num_boxes` does not enter.
+
+        Over those of all processes, where the original code has a mean of each.
+        """
         logits = group.logits
         no_object = logits.shape[-1] - 1
         classes = torch.full(logits.shape[:3], no_object, dtype=torch.int64, device=logits.device)
         classes[pairs.layer, pairs.image, pairs.query] = pairs.labels
         weight = torch.where(classes == no_object, self.no_object_weight, 1.0)
         loss = F.cross_entropy(logits.flatten(0, 2), classes.flatten(), reduction="none").view_as(weight)
-        return (loss * weight).sum((1, 2)) / weight.sum((1, 2))
+        return (loss * weight).sum((1, 2)) / process_mean(weight.sum((1, 2)))
 
 
 @MODELS.register_module()

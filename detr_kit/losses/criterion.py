@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 from torchvision.ops import box_convert
 
@@ -18,6 +17,7 @@ from .further_loss import FurtherLoss
 from .giou import box_iou, generalized_iou
 from .groups import Group, Matched, Pairs, groups_of
 from .matcher import HungarianMatcher
+from .process_mean import process_mean
 from .targets import PaddedTargets
 
 
@@ -108,7 +108,8 @@ class SetCriterion(nn.Module):
         groups = groups_of(output, padded)
         own, joined = self._matches(groups)
         counts = [sum(padded.counts), *([] if joined is None else [len(joined.image)])]
-        num_boxes, *num_joined = _global_mean_counts(counts, output.logits.device)
+        counted = torch.tensor(counts, dtype=torch.float32, device=output.logits.device)
+        num_boxes, *num_joined = process_mean(counted).clamp(min=1)
         losses: dict[str, Tensor] = {}
         main: Matched | None = None
         for group, matches in zip(groups, own, strict=True):
@@ -173,15 +174,6 @@ def _box_losses(matched: Matched) -> dict[str, Tensor]:
     )
     losses = {"loss_bbox": l1, "loss_giou": 1 - giou}
     return {name: pairs.sums(values) / matched.num_boxes for name, values in losses.items()}
-
-
-def _global_mean_counts(counts: Sequence[int], device: torch.device) -> Tensor:
-    """Objects in a batch, averaged over the processes, at least 1 (Carion et al. 2020, appendix A.2)."""
-    total = torch.tensor(counts, dtype=torch.float32, device=device)
-    if dist.is_available() and dist.is_initialized():
-        dist.all_reduce(total)
-        total /= dist.get_world_size()
-    return total.clamp(min=1)
 
 
 def _matched_iou(boxes: Tensor, targets: PaddedTargets, match: Matches) -> Tensor:

@@ -12,6 +12,7 @@ from ..registry import MODELS
 from .further_loss import FurtherLoss
 from .giou import box_iou
 from .groups import Matched
+from .process_mean import process_mean
 
 
 @MODELS.register_module()
@@ -61,7 +62,8 @@ class FineGrainedLoss(FurtherLoss):
         """(N,): divergence from the last layer, which is its own teacher and has none.
 
         Matched queries weigh as much as their IoU, others as the last layer's best score; the two means are
-        joined by the square roots of how many there are among the usual queries.
+        joined by the square roots of how many there are among the usual queries. Both are counted over all
+        processes.
         """
         group, pairs = matched.group, matched.pairs
         edges = group.extras["edges"].float().unflatten(-1, (4, -1)) / self.temperature
@@ -74,8 +76,15 @@ class FineGrainedLoss(FurtherLoss):
         is_matched = torch.zeros_like(weight, dtype=torch.bool)
         is_matched[where] = True
         divergence, is_matched = divergence * weight[:-1], is_matched[:-1]
-        share = _share_of_matched(main)
-        loss = share * _mean(divergence, is_matched) + (1 - share) * _mean(divergence, ~is_matched)
+        kinds = torch.stack((is_matched, ~is_matched))
+        _, batch, queries, _ = main.group.logits.shape
+        count = main.pairs.lengths[0]
+        usual = kinds.new_tensor((count, batch * queries - count), dtype=torch.float32)
+        counts = process_mean(torch.cat((usual[:, None], kinds.sum((2, 3))), dim=1))
+        # Of what there is none of, the sum is zero as well.
+        means = (divergence * kinds).sum((2, 3)) / counts[:, 1:].clamp(min=1e-6)
+        roots = counts[:, 0].sqrt()
+        loss = (roots[:, None] * means).sum(0) / roots.sum()
         return torch.cat((loss, loss.new_zeros(1)))
 
 
@@ -88,18 +97,3 @@ def _between(values: Tensor, grid: Tensor) -> tuple[Tensor, Tensor]:
     left = (torch.searchsorted(grid, values, right=True) - 1).clamp(0, last)
     share = (values - grid[left]) / (grid[left + 1] - grid[left])
     return left, share.clamp(0, 1)
-
-
-def _share_of_matched(main: Matched) -> Tensor:
-    """√matched / (√matched + √others), of one layer."""
-    _, batch, queries, _ = main.group.logits.shape
-    count = main.pairs.lengths[0]
-    matched, others = (
-        torch.tensor(float(n), device=main.num_boxes.device).sqrt() for n in (count, batch * queries - count)
-    )
-    return matched / (matched + others)
-
-
-def _mean(values: Tensor, where: Tensor) -> Tensor:
-    """values, where (N, B, Q) -> (N,), the mean of those; 0 where there are none."""
-    return (values * where).sum((1, 2)) / where.sum((1, 2)).clamp(min=1)

@@ -55,6 +55,18 @@ def test_features_together_train_from_the_command_line(shapes, tmp_path):
     assert lr == sorted(lr)
 
 
+def test_a_backbone_of_timm_is_frozen_whole():
+    config = prepare_config(TINY)
+    config.model.network.backbone = dict(type="TimmBackbone", name="resnet18", strides=(8,), norm="batch")
+    apply_features(Features(freeze_backbone=True), config)
+    network = build(config.model.network.to_dict(), MODELS).train()
+    assert not any(parameter.requires_grad for parameter in network.backbone.parameters())
+    assert any(parameter.requires_grad for parameter in network.neck.parameters())
+    before = [buffer.clone() for buffer in network.backbone.buffers()]
+    network(torch.randn(2, 3, 64, 64))
+    assert all(map(torch.equal, network.backbone.buffers(), before))
+
+
 @pytest.mark.parametrize(("features", "message"), [
     (dict(amp="int8"), "amp='int8'; it must be one of bf16, fp16"),
     (dict(accumulate=0), "accumulate=0; it must be at least 1"),

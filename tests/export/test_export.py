@@ -28,10 +28,10 @@ from detr_kit.export.graph import DetectionGraph, GraphInputs
 from detr_kit.export.onnx_format import session, set_metadata, to_onnx
 from detr_kit.export.quantize import layer_of, quantizable_nodes, quantize
 from detr_kit.export.torch_format import trace
-from detr_kit.models import ResNet
+from detr_kit.models import ResNet, SoftmaxPostprocessor
 from detr_kit.models.layers.fuse import fuse
 from detr_kit.registry import MODELS, build
-from detr_kit.structures import Prediction
+from detr_kit.structures import DetectorOutput, Prediction
 
 from ..places import TINY
 from .test_architectures import metadata
@@ -85,6 +85,24 @@ def test_folding_batch_norm_changes_nothing(norm, depth):
     with torch.no_grad():
         for ours, expected in zip(folded(x), backbone(x), strict=True):
             torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
+
+
+class BestOfDetr(torch.nn.Module):
+    """What a file of DETR ends with."""
+
+    def forward(self, logits, boxes):
+        return SoftmaxPostprocessor().select(DetectorOutput(logits, boxes, [], classification="softmax"))
+
+
+def test_detections_of_equal_scores_have_the_same_order_in_a_file():
+    logits, boxes = torch.randn(2, 5, 4).repeat(1, 10, 1), torch.rand(2, 50, 4)
+    program = torch.export.export(BestOfDetr(), (logits, boxes))
+    model = to_onnx(program, metadata(["logits", "boxes"], ["scores", "labels", "best"]), [], 20)
+    found = session(model.SerializeToString()).run(None, {"logits": logits.numpy(), "boxes": boxes.numpy()})
+    scores, labels, best = BestOfDetr()(logits, boxes)
+    np.testing.assert_allclose(found[0], scores, rtol=1e-6)
+    np.testing.assert_array_equal(found[1], labels)
+    np.testing.assert_array_equal(found[2], best)
 
 
 def test_an_exported_detector_is_called_like_the_detector(detector, onnx_file, images):

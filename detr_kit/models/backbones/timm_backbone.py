@@ -30,7 +30,8 @@ class TimmBackbone(nn.Module):
             Transformer needs dict(strict_img_size=False, always_partition=True), a ViT
             dict(dynamic_img_size=True).
         norm: "frozen" keeps batch norms, where there are any, as they were trained; "batch" trains them.
-        frozen: beginnings of parameters' names that do not learn, such as ("stem", "stages.0"); ("",) is all.
+        frozen: beginnings of parameters' names that do not learn, such as ("stem", "stages.0"); ("",) is all
+            of timm's, and leaves what `map_norm` adds.
         map_norm: a LayerNorm after each map, as detectors with a Swin Transformer have.
         pretrained: load timm's weights, which may download them; a text names which, such as "ms_in22k".
         weights: a .pth or .safetensors file with timm's keys.
@@ -127,10 +128,18 @@ class TimmBackbone(nn.Module):
         self.model.load_state_dict({key: state[key] for key in own if key in state}, strict=False)
 
     def train(self, mode: bool = True) -> TimmBackbone:
-        """Training mode, or evaluation, where nothing is recomputed, so that what is exported is plain."""
+        """Training mode, in which what is frozen stays in evaluation: batch statistics, and no path dropped.
+
+        In evaluation nothing is recomputed, so that what is exported is plain.
+        """
         if self.checkpointing:
             self.model.set_grad_checkpointing(mode)
-        return super().train(mode)
+        super().train(mode)
+        for module in self.model.modules():
+            own = list(module.parameters())
+            if own and not any(parameter.requires_grad for parameter in own):
+                module.eval()
+        return self
 
     def parameter_layers(self) -> dict[str, int]:
         """The layer of each parameter, from 0 for the stem: what learning rates may decay by."""

@@ -156,3 +156,11 @@ def test_weights_that_cannot_be_fetched_are_one_message(monkeypatch):
         TimmBackbone("convnext_atto", pretrained=True)
     with pytest.raises(InputError, match=r"of convnext_atto\.nope cannot be had \(Invalid pretrained tag"):
         TimmBackbone("convnext_atto", pretrained="nope")
+
+
+def test_a_frozen_part_keeps_its_batch_statistics():
+    backbone = TimmBackbone("resnet18", norm="batch", frozen=("conv1", "bn1", "layer1")).train()
+    before = {name: value.clone() for name, value in backbone.model.named_buffers()}
+    backbone(torch.randn(2, 3, 64, 64))
+    moved = {n.split(".")[0] for n, value in backbone.model.named_buffers() if not value.equal(before[n])}
+    assert moved == {"layer2", "layer3", "layer4"}
