@@ -1,7 +1,7 @@
 """What pages of the documentation take from the source: a hook of mkdocs (mkdocs.yml).
 
-A line `<!-- generated: NAME -->` in a page is replaced by `PARTS[NAME]()`, and with it a quotation below, which
-tells whoever reads the page itself where the part is.
+A line `<!-- generated: NAME -->` in a page is replaced by `PARTS[NAME]()`, and with it a quotation below it
+that tells whoever reads the page itself where the part is.
 """
 
 from __future__ import annotations
