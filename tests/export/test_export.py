@@ -199,7 +199,7 @@ def test_the_verifier_passes_a_sound_file(detector, onnx_file, images):
 
 
 def test_the_verifier_names_the_layer_that_was_spoilt(detector, onnx_file, images, tmp_path):
-    model, layer = onnx.load(onnx_file), "transformer.encoder_layers.1.ffn.linear2"
+    model, layer = onnx.load(onnx_file), "neck.encoder_layers.0.ffn.linear2"
     (bias,) = (t for t in model.graph.initializer if t.name == f"network.{layer}.bias")
     spoilt = onnx.numpy_helper.to_array(bias) + 3 * np.arange(128, dtype=np.float32) / 128
     bias.CopyFrom(onnx.numpy_helper.from_array(spoilt, bias.name))
@@ -235,7 +235,7 @@ def test_int8_keeps_the_detections_and_leaves_sensitive_layers_alone(detector, o
 
 def test_layers_of_nodes_are_known(onnx_file):
     layers = {layer_of(node) for node in onnx.load(onnx_file).graph.node}
-    assert {"backbone.layer2.0.conv1", "transformer.decoder_layers.0.cross_attn.value_proj"} <= layers
+    assert {"backbone.stages.1.blocks.0.layers.0.0", "decoder.layers.0.cross_attn.sampling_offsets"} <= layers
 
 
 @pytest.mark.parametrize("op", ["reference", "native"])
@@ -274,10 +274,10 @@ def test_openvino_gives_the_same(detector, onnx_file, images, tmp_path):
     from detr_kit.export.openvino_format import write_openvino
 
     model, metadata = onnx.load(onnx_file), ExportedDetector(onnx_file).metadata
-    write_openvino(model, ["neck.levels.0.conv"], tmp_path / "shapes.xml", metadata)
+    write_openvino(model, ["neck.projections.0.conv"], tmp_path / "shapes.xml", metadata)
     found = verify_export(detector, tmp_path / "shapes.xml", images, repeats=1)
     assert found.passed, found.failures
-    assert [layer.name for layer in found.layers] == ["neck.levels.0.conv"]
+    assert [layer.name for layer in found.layers] == ["neck.projections.0.conv"]
 
 
 def test_matching_ignores_order_and_counts_what_is_lost():
