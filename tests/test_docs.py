@@ -7,7 +7,7 @@ import pytest
 
 from detr_kit.cli import main
 from detr_kit.config import read_config
-from detr_kit.models import DeformableDETR
+from detr_kit.models import DFINE
 
 from .markdown import python_blocks, run_page
 from .places import ROOT
@@ -75,7 +75,7 @@ def test_getting_started(tmp_path, capsys):
 def test_training_from_python(tmp_path, capsys):
     names = run_page(DOCS / "training_from_python.md", tmp_path)
     assert 0 <= names["figures"]["coco/AP"] <= names["figures"]["coco/AP50"] <= 1
-    assert isinstance(names["network"], DeformableDETR)
+    assert isinstance(names["network"], DFINE)
     assert isinstance(json.loads((tmp_path / "detections.json").read_text()), list)
     assert (tmp_path / "runs" / "second" / "epoch_1.pth").is_file()
 

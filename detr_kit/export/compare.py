@@ -13,6 +13,8 @@ from torchvision.ops import box_iou
 
 from ..structures import Prediction
 
+SCORE_WEIGHT = 0.1  # of a difference of scores beside one of overlaps, where partners are looked for
+
 
 @dataclass(frozen=True)
 class Drift:
@@ -69,9 +71,10 @@ def match(expected: Sequence[Prediction], exported: Sequence[Prediction], score_
             continue
         overlap = box_iou(ours.boxes, theirs.boxes).nan_to_num(nan=0.0)
         overlap[ours.labels[:, None] != theirs.labels[None]] = 0
-        # Among partners that overlap alike the one of the nearest score.
+        # Among partners that overlap alike the one of the nearest score: of an object that was found twice
+        # the faint box may be the closer one.
         nearness = (ours.scores[:, None] - theirs.scores[None]).abs().nan_to_num(nan=1.0)
-        partner = (overlap - 1e-3 * nearness).argmax(1)
+        partner = (overlap - SCORE_WEIGHT * nearness).argmax(1)
         best = overlap.gather(1, partner[:, None])[:, 0]
         ious.append(best)
         hit = best >= 0.5

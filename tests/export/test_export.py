@@ -296,6 +296,13 @@ def test_matching_ignores_order_and_counts_what_is_lost():
     assert match([ours], [Prediction(*(part[:0] for part in ours))], 0.5).found == 0
 
 
+def test_matching_takes_the_detection_and_not_its_faint_duplicate():
+    box, moved, close = [0.2, 0.2, 0.6, 0.6], [0.2, 0.2, 0.6, 0.62], [0.2, 0.2, 0.6, 0.61]
+    ours = Prediction(torch.tensor([0.9]), torch.tensor([1]), torch.tensor([box]))
+    theirs = Prediction(torch.tensor([0.85, 0.02]), torch.tensor([1, 1]), torch.tensor([moved, close]))
+    assert match([ours], [theirs], 0.5).scores.largest == pytest.approx(0.05)
+
+
 @pytest.mark.parametrize(("arguments", "message"), [
     (["--format", "torchscript", "-o", "x.ts"], "torchscript is not offered"),
     (["--format", "tflite", "-o", "x"], "it must be one of onnx, torch-export, aoti, openvino"),
