@@ -101,7 +101,9 @@ def test_the_page_of_errors_has_every_message_of_the_source():
 
 
 def test_generated_parts_stand_where_pages_ask_for_them():
-    page = docs_pages.on_page_markdown("before\n\n<!-- generated: errors -->\n\nafter")
+    page = docs_pages.on_page_markdown("before\n\n<!-- generated: errors -->\n> Made by the build.\n\nafter")
     assert page.startswith("before")
     assert "## Data" in page
     assert "generated:" not in page
+    assert "Made by the build" not in page
+    assert page.endswith("\n\nafter")

@@ -1,6 +1,7 @@
 """What pages of the documentation take from the source: a hook of mkdocs (mkdocs.yml).
 
-A line `<!-- generated: NAME -->` in a page is replaced by `PARTS[NAME]()`.
+A line `<!-- generated: NAME -->` in a page is replaced by `PARTS[NAME]()`, and with it a quotation below it
+that tells whoever reads the page itself where the part is.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 PACKAGE = Path(__file__).resolve().parents[1] / "detr_kit"
-_MARK = re.compile(r"^<!-- generated: (\w+) -->$", re.MULTILINE)
+_MARK = re.compile(r"^<!-- generated: (\w+) -->$(?:\n> .*$)*", re.MULTILINE)
 # Rooms in the order in which a user meets them, and what they are about.
 ROOMS = {
     "cli": "The command line",

@@ -16,8 +16,8 @@ def add_command(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "data",
         metavar="CONFIG|DATA",
-        help="a config's name or path (all its data sets are checked), or a data set: a COCO JSON file, a "
-        "data.yaml, or a folder of COCO, Pascal VOC or YOLO files",
+        help="a config's name or path (all its data sets are checked), or a data set: "
+        "COCO, Pascal VOC, YOLO or CVAT, a folder, an annotation file or a data.yaml",
     )
     parser.add_argument(
         "--images", metavar="DIR", help="the pictures, where they are not beside the annotations"

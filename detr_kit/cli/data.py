@@ -16,7 +16,9 @@ def add_command(commands: argparse._SubParsersAction) -> None:
     shard = forms.add_parser(
         "shard", help="tar files of some hundred images (WebDataset), for sets larger than a disk"
     )
-    shard.add_argument("data", help="COCO JSON, Pascal VOC or YOLO: a folder, a JSON file or a data.yaml")
+    shard.add_argument(
+        "data", help="COCO, Pascal VOC, YOLO or CVAT: a folder, an annotation file or a data.yaml"
+    )
     shard.add_argument("--split", choices=("train", "val", "test", "all"), help="(train, else all)")
     shard.add_argument("--images", metavar="DIR", help="the pictures, where they are not beside")
     shard.add_argument("--out", required=True, metavar="DIR|ADDRESS", help="a folder, or s3://bucket/set, …")

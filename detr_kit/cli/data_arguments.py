@@ -28,7 +28,9 @@ _INSTEAD = {
 def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("training on a data set without a config, which is then written for it")
     group.add_argument(
-        "--data", metavar="PATH", help="COCO JSON, Pascal VOC or YOLO: a folder, a JSON file or a data.yaml"
+        "--data",
+        metavar="PATH",
+        help="COCO, Pascal VOC, YOLO or CVAT: a folder, an annotation file or a data.yaml",
     )
     group.add_argument(
         "--model",

@@ -24,7 +24,7 @@ def add_command(commands: argparse._SubParsersAction) -> None:
         help="a config's name or path, and .pth or .safetensors; with --data a checkpoint needs no config",
     )
     group = parser.add_argument_group("on a data set, without a config")
-    group.add_argument("--data", metavar="PATH", help="COCO JSON, Pascal VOC or YOLO, as train takes it")
+    group.add_argument("--data", metavar="PATH", help="COCO, Pascal VOC, YOLO or CVAT, as train takes it")
     group.add_argument("--split", choices=("train", "val", "test"), help="(test, else val, else all)")
     group.add_argument("--images", metavar="DIR", help="the pictures, where they are not beside")
     parser.add_argument("--out", metavar="FILE", help="write the detections as COCO JSON")

@@ -124,7 +124,7 @@ def write_fine_tune_config(
     """Write a config for a data set into the work directory.
 
     Args:
-        data: COCO, Pascal VOC or YOLO files, as `find_data` takes them; images: the folder of the pictures,
+        data: COCO, Pascal VOC, YOLO or CVAT, as `find_data` takes them; images: the folder of the pictures,
             where it is not beside the annotations.
         model: the config to start from, by name or path; by default that of the checkpoint, or without one
             `deformable_detr_r50_two_stage`.
