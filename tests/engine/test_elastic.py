@@ -1,0 +1,143 @@
+"""Processes die, hang and come back, in other numbers and sharded: the run ends as it would have."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from detr_kit.engine.hooks.curves import read_scalars
+
+from ..places import CONFIGS
+from .processes import Torchrun
+
+CONFIG = CONFIGS / "processes.py"
+AGENT = ("--standalone", "--nproc-per-node", "2")
+EVERY_TWO = ["default_hooks.checkpoint.by_epoch=False", "default_hooks.checkpoint.interval=2"]
+# Above the rounding of gradients near zero, which else turn AdamW's first steps around (test_processes.py).
+STEADY = "optim_wrapper.optimizer.eps=1e-4"
+
+
+def _train(folder, data, *options, faults=(), agent=AGENT):
+    """Six iterations of two processes, saved after every second."""
+    config = Path(folder) / "config.py"
+    config.parent.mkdir(exist_ok=True)
+    hooks = [dict(type="FaultHook", **fault) for fault in faults]
+    config.write_text(f"_base_ = {str(CONFIG)!r}\ncustom_hooks = [dict(type='CurveHook'), *{hooks}]\n")
+    arguments = ["train", config, "--work-dir", folder, "--launcher", "pytorch", "--resume"]
+    options = [f"data_root={data}", *EVERY_TWO, STEADY, *options]
+    return Torchrun(*arguments, "--cfg-options", *options, agent=agent).finish()
+
+
+def _saved(folder, iteration=6):
+    return torch.load(Path(folder) / f"iter_{iteration}.pth", weights_only=True)
+
+
+def _losses(folder):
+    return [line["loss"] for line in read_scalars(folder) if "loss" in line]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(shapes, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("undisturbed")
+    code, output = _train(folder, shapes)
+    assert code == 0, output[-3000:]
+    return folder
+
+
+@pytest.fixture(scope="module")
+def sharded(shapes, tmp_path_factory):
+    """The same run by FSDP2, every layer of the transformer a block of its own."""
+    folder = tmp_path_factory.mktemp("sharded")
+    code, output = _train(folder, shapes, "fsdp.block=1000")
+    assert code == 0, output[-3000:]
+    return folder
+
+
+def _assert_same_bits(ours, theirs):
+    for part in ("state_dict", "optimizer"):
+        pairs = [_leaves(saved[part]) for saved in (ours, theirs)]
+        assert pairs[0].keys() == pairs[1].keys()
+        for name, value in pairs[0].items():
+            other = pairs[1][name]
+            same = torch.equal(value, other) if isinstance(value, torch.Tensor) else value == other
+            assert same, name
+
+
+def _leaves(value, name=""):
+    if isinstance(value, dict | list):
+        parts = value.items() if isinstance(value, dict) else enumerate(value)
+        return {path: leaf for key, part in parts for path, leaf in _leaves(part, f"{name}.{key}").items()}
+    return {name: value}
+
+
+class TestRestarts:
+    def test_processes_that_are_killed_come_back_and_nothing_changes(self, undisturbed, shapes, tmp_path):
+        """One of two in the middle of a step, then the first in the middle of a checkpoint."""
+        faults = [dict(kind="kill", iteration=3, rank=1), dict(kind="kill_in_save", iteration=6, rank=0)]
+        agent = (*AGENT, "--max-restarts", "2")
+        code, output = _train(tmp_path, shapes, faults=faults, agent=agent)
+        assert code == 0, output[-3000:]
+        assert {"kill_3", "kill_in_save_6"} <= {path.name for path in tmp_path.iterdir()}
+        assert output.count("resumed epoch: 0, iter: ") == 2
+        _assert_same_bits(_saved(tmp_path), _saved(undisturbed))
+        assert not list(tmp_path.glob(".*.partial"))
+
+    def test_a_process_that_hangs_is_named(self, shapes, tmp_path):
+        fault = dict(kind="hang", iteration=4, rank=1)
+        code, output = _train(tmp_path, shapes, "env_cfg.dist_cfg.timeout=5", faults=[fault])
+        assert code != 0
+        (line,) = [line for line in output.splitlines() if line.startswith("error: rank 0 waited in vain")]
+        assert "rank 1 (host " in line
+        assert "is gone or stuck" in line
+        assert "env_cfg.dist_cfg.timeout=SECONDS" in line
+
+    def test_a_process_that_stops_by_itself_is_quoted(self, shapes, tmp_path):
+        """A full disk of one machine is no riddle on the others."""
+        fault = dict(kind="raise", iteration=3, rank=1)
+        code, output = _train(tmp_path, shapes, faults=[fault])
+        assert code != 0
+        (line,) = [line for line in output.splitlines() if "the connection to another process" in line]
+        assert "stopped: the disk of this machine is full" in line
+
+    def test_a_run_goes_on_with_fewer_processes(self, undisturbed, shapes, tmp_path):
+        """Four images a step from two processes or one; an epoch of another length begins anew."""
+        one = ("--standalone", "--nproc-per-node", "1")
+        (tmp_path / "iter_4.pth").write_bytes((undisturbed / "iter_4.pth").read_bytes())
+        code, output = _train(tmp_path, shapes, "train_dataloader.batch_size=4", agent=one)
+        assert code == 0, output[-3000:]
+        assert "resumed epoch: 0, iter: 4" in output
+        assert _losses(tmp_path) == pytest.approx(_losses(undisturbed)[4:], rel=1e-3)
+        (tmp_path / "again").mkdir()
+        (tmp_path / "again" / "iter_4.pth").write_bytes((undisturbed / "iter_4.pth").read_bytes())
+        code, output = _train(tmp_path / "again", shapes, agent=one)
+        assert code == 0, output[-3000:]
+        assert "an epoch has 12 now" in output
+
+
+class TestSharding:
+    def test_losses_are_those_of_ddp(self, sharded, undisturbed):
+        assert len(_losses(sharded)) == 6
+        assert _losses(sharded) == pytest.approx(_losses(undisturbed), abs=1e-5)
+
+    def test_a_checkpoint_is_that_of_one_process(self, sharded, undisturbed):
+        ours, theirs = (_leaves(_saved(folder)["optimizer"]) for folder in (sharded, undisturbed))
+        assert ours.keys() == theirs.keys()
+        for name, value in ours.items():
+            assert getattr(value, "shape", None) == getattr(theirs[name], "shape", None), name
+        ours, theirs = (_saved(folder)["state_dict"] for folder in (sharded, undisturbed))
+        assert ours.keys() == theirs.keys()
+        off = torch.cat([(ours[k] - theirs[k]).abs().flatten() for k in ours if ours[k].is_floating_point()])
+        assert (off > 1e-5).double().mean() <= 1e-3
+
+    def test_it_goes_on_in_one_process(self, sharded, shapes, tmp_path):
+        (tmp_path / "iter_4.pth").write_bytes((sharded / "iter_4.pth").read_bytes())
+        one = ("--standalone", "--nproc-per-node", "1")
+        code, output = _train(tmp_path, shapes, "train_dataloader.batch_size=4", agent=one)
+        assert code == 0, output[-3000:]
+        assert _losses(tmp_path) == pytest.approx(_losses(sharded)[4:], rel=1e-3)
+
+    def test_it_goes_on_sharded_as_if_nothing_had_happened(self, sharded, shapes, tmp_path):
+        (tmp_path / "iter_4.pth").write_bytes((sharded / "iter_4.pth").read_bytes())
+        code, output = _train(tmp_path, shapes, "fsdp.block=1000")
+        assert code == 0, output[-3000:]
+        _assert_same_bits(_saved(tmp_path), _saved(sharded))
