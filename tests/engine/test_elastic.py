@@ -17,12 +17,14 @@ EVERY_TWO = ["default_hooks.checkpoint.by_epoch=False", "default_hooks.checkpoin
 STEADY = "optim_wrapper.optimizer.eps=1e-4"
 
 
-def _train(folder, data, *options, faults=(), agent=AGENT):
+def _train(folder, data, *options, faults=(), agent=AGENT, block=None):
     """Six iterations of two processes, saved after every second."""
     config = Path(folder) / "config.py"
     config.parent.mkdir(exist_ok=True)
     hooks = [dict(type="FaultHook", **fault) for fault in faults]
-    config.write_text(f"_base_ = {str(CONFIG)!r}\ncustom_hooks = [dict(type='CurveHook'), *{hooks}]\n")
+    sharding = f"fsdp = dict(block={block})\n" if block else ""
+    lines = f"_base_ = {str(CONFIG)!r}\ncustom_hooks = [dict(type='CurveHook'), *{hooks}]\n{sharding}"
+    config.write_text(lines)
     arguments = ["train", config, "--work-dir", folder, "--launcher", "pytorch", "--resume"]
     options = [f"data_root={data}", *EVERY_TWO, STEADY, *options]
     return Torchrun(*arguments, "--cfg-options", *options, agent=agent).finish()
@@ -48,7 +50,7 @@ def undisturbed(shapes, tmp_path_factory):
 def sharded(shapes, tmp_path_factory):
     """The same run by FSDP2, every layer of the transformer a block of its own."""
     folder = tmp_path_factory.mktemp("sharded")
-    code, output = _train(folder, shapes, "fsdp.block=1000")
+    code, output = _train(folder, shapes, block=1000)
     assert code == 0, output[-3000:]
     return folder
 
@@ -138,6 +140,6 @@ class TestSharding:
 
     def test_it_goes_on_sharded_as_if_nothing_had_happened(self, sharded, shapes, tmp_path):
         (tmp_path / "iter_4.pth").write_bytes((sharded / "iter_4.pth").read_bytes())
-        code, output = _train(tmp_path, shapes, "fsdp.block=1000")
+        code, output = _train(tmp_path, shapes, block=1000)
         assert code == 0, output[-3000:]
         _assert_same_bits(_saved(tmp_path), _saved(sharded))
