@@ -108,7 +108,7 @@ def torch_root() -> Path:
     """Where torch is installed, without importing it."""
     spec = find_spec("torch")
     if spec is None or not spec.submodule_search_locations:
-        raise RuntimeError("torch is not installed in the build environment; use pip's --no-build-isolation")
+        raise RuntimeError("torch is not installed in the build environment")
     return Path(spec.submodule_search_locations[0])
 
 
@@ -236,7 +236,7 @@ setup(
     ],
     include_package_data=False,  # what is listed here and nothing else: folders of data are no packages
     package_data={
-        "detr_kit": ["_weights/*.safetensors"],
+        "detr_kit": ["_weights/*.safetensors", "py.typed"],
         "detr_kit.serving": ["static/*"],
         "detr_kit.weights": ["published.yaml"],
     },

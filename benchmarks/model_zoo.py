@@ -21,7 +21,9 @@ import detr_kit.ops  # loads the native operators that are counted below
 from detr_kit.config import config_names, read_config
 
 # 800 × 1066 is a 480 × 640 photograph, the commonest size in COCO, after the usual resizing.
-SIZES = {"deformable_detr_r18_shapes": (128, 128), "deformable_detr_r50_bccd": (480, 640)}
+SIZES = {"deformable_detr_r50_bccd": (480, 640)}
+SIZES |= {name: (640, 640) for name in config_names() if name.startswith(("rt_detr", "d_fine"))}
+SIZES |= {name: (128, 128) for name in config_names() if name.endswith("_shapes")}
 COCO_SIZE = (800, 1066)
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
+import datetime
 import os
+import platform
 import statistics
 import sys
 import time
@@ -20,6 +23,28 @@ def reuse_heap() -> None:
     if sys.platform == "linux" and os.environ.get("GLIBC_TUNABLES") != HEAP_REUSE:
         os.environ["GLIBC_TUNABLES"] = HEAP_REUSE
         os.execv(sys.executable, [sys.executable, *sys.argv])
+
+
+def add_clock(parser: argparse.ArgumentParser) -> None:
+    """The option that `clock_of` and `measured_on` read."""
+    parser.add_argument("--cpu-time", action="store_true", help="processor time, for a machine that is busy")
+
+
+def clock_of(options: argparse.Namespace) -> Callable[[], float]:
+    """For `interleaved_medians`."""
+    return time.process_time if options.cpu_time else time.perf_counter
+
+
+def measured_on(options: argparse.Namespace) -> dict[str, object]:
+    """When, where and how the figures of a report came about; `options` has threads and cpu_time."""
+    import torch
+
+    return {
+        "date": datetime.date.today().isoformat(),
+        "machine": f"{platform.processor() or platform.machine()}, torch {torch.__version__}",
+        "threads": options.threads,
+        "clock": "processor time" if options.cpu_time else "time",
+    }
 
 
 def interleaved_medians(

@@ -3,6 +3,7 @@ _base_ = "_base_/d_fine_schedule.py"
 
 model = dict(
     type="TrainableDetector",
+    channels_last=True,
     network=dict(
         type="DFINE",
         num_classes=80,

@@ -6,11 +6,11 @@ model = dict(
         backbone=dict(
             _delete_=True,
             type="TimmBackbone",
-            name="swin_large_patch4_window12_384.ms_in22k",
+            name="swin_large_patch4_window12_384",
             strides=(8, 16, 32),
             options=dict(strict_img_size=False, always_partition=True, drop_path_rate=0.2),
             map_norm=True,
-            pretrained=True,
+            pretrained="ms_in22k",
             checkpointing=True,
         ),
         neck=dict(in_channels=[384, 768, 1536]),

@@ -2,11 +2,12 @@
 _base_ = "rt_detr_v2_r50.py"
 
 model = dict(
+    channels_last=True,
     network=dict(
         backbone=dict(depth=34, frozen_stages=-1, norm="batch"),
         neck=dict(in_channels=[128, 256, 512], fusion_channels=128),
         decoder=dict(num_layers=4),
-    )
+    ),
 )
 train_dataloader = dict(
     collate_fn=dict(until_epoch=117),

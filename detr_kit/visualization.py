@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+import io
 from collections.abc import Sequence
 
 import numpy as np
@@ -46,6 +47,13 @@ def draw_boxes(
         dark = 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2] > 140
         draw.text((x + width - left, y + width - top), caption, fill="black" if dark else "white", font=font)
     return canvas
+
+
+def to_png(image: Image.Image) -> bytes:
+    """An image as the bytes of a PNG file."""
+    file = io.BytesIO()
+    image.save(file, format="PNG")
+    return file.getvalue()
 
 
 def titled(image: Image.Image, title: str, size: int = 15) -> Image.Image:

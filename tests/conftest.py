@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from .data_formats import WRITERS, small_set
-from .places import SHARED, TINY
+from .places import SHARED, SMALL, TINY
 from .reach import takes_long
 
 # What needs mmengine or pycocotools is imported by the fixtures that use it: a bare GPU machine has neither,
@@ -86,12 +86,12 @@ def trained(shapes, tmp_path_factory):
     return work_dir, runner
 
 
-@pytest.fixture(scope="session", params=["Deformable DETR", "DETR", "RT-DETR", "RT-DETRv2", "D-FINE"])
+@pytest.fixture(scope="session", params=SMALL)
 def small_model(request, tmp_path_factory):
     """Config and checkpoint of a small network, of each architecture in turn."""
-    from .small_models import CONFIGS, write_small_model
+    from .small_models import write_small_model
 
-    config = CONFIGS[request.param]
+    config = SMALL[request.param]
     return config, write_small_model(config, tmp_path_factory.mktemp("model"))
 
 

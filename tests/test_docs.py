@@ -1,6 +1,7 @@
 """What the pages show runs as it stands."""
 
 import json
+import shlex
 
 import pytest
 
@@ -41,6 +42,36 @@ def test_own_parts_train_test_and_predict(shapes, tmp_path):
     assert main(["predict", str(shapes / "val"), "--model", "my_set.py", "--checkpoint", checkpoint]) == 0
 
 
+def test_every_format_of_the_page_is_the_same_set(tmp_path, capsys):
+    run_page(DOCS / "data.md", tmp_path)
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == "coco [20, 10, 60, 80] cat"
+    assert [line.split()[0] for line in printed] == ["coco", "yolo", "voc", "cvat"]
+    for line in printed:
+        box = json.loads(line[line.index("[") : line.index("]") + 1])
+        assert box == pytest.approx([20, 10, 60, 80])
+        assert line.endswith("] cat")
+
+
+@pytest.mark.slow
+def test_getting_started(tmp_path, capsys):
+    """The page from top to bottom, but for what is installed or fetched."""
+    first, last = python_blocks(DOCS / "getting_started.md")
+    exec(first)
+    text = (DOCS / "getting_started.md").read_text()
+    here = text.split("## Five minutes")[1].split("## The same on photographs")[0]
+    lines = [line for line in here.splitlines() if line.startswith("detr-kit ")]
+    assert len(lines) == 6
+    for line in lines:
+        assert main(shlex.split(line)[1:]) == 0, line
+    assert "0 errors" in capsys.readouterr().out
+    assert {"best.pth", "last.pth", "config.py", "results.csv", "curves.png"} <= {
+        path.name for path in (tmp_path / "work_dirs" / "first").iterdir()
+    }
+    exec(last)
+    assert (tmp_path / "found" / "one.jpg").is_file()
+
+
 def test_training_from_python(tmp_path, capsys):
     names = run_page(DOCS / "training_from_python.md", tmp_path)
     assert 0 <= names["figures"]["coco/AP"] <= names["figures"]["coco/AP50"] <= 1
@@ -49,8 +80,8 @@ def test_training_from_python(tmp_path, capsys):
     assert (tmp_path / "runs" / "second" / "epoch_1.pth").is_file()
 
 
-def test_the_readmes_own_config_is_read_from_any_folder(tmp_path):
-    block = next(b for b in python_blocks(ROOT / "README.md") if b.startswith("# my_set.py"))
+def test_the_pages_own_config_is_read_from_any_folder(tmp_path):
+    block = next(b for b in python_blocks(DOCS / "config.md") if b.startswith("# my_set.py"))
     (tmp_path / "my_set.py").write_text(block)
     config = read_config(tmp_path / "my_set.py")
     assert config.model.network.num_classes == 3

@@ -19,6 +19,7 @@ from detr_kit.evaluation import METRIC_BACKENDS
 from detr_kit.export.exported_detector import READERS
 from detr_kit.export.options import ENDINGS
 from detr_kit.fine_tune.preset import PRESETS
+from detr_kit.fine_tune.recipe import RECIPES
 from detr_kit.inference.detector import AUTO, HALF
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -69,6 +70,11 @@ MISTAKES = [
     ([*EXPORT, "--checkpoint", "gone.pth"], "checkpoint gone.pth: no such file"),
     ([*CONVERT, "a.bin"], "a checkpoint's name ends in .safetensors, .pth or .pt"),
     (["convert", "gone.pth", "--to", "official", "-o", "a.pth"], "checkpoint gone.pth: no such file"),
+    (["benchmark", "--only", "fast"], "invalid choice: 'fast'"),
+    (["benchmark", "--batch-size", "0"], "batch_size=0; it must be 1 or more"),
+    (["benchmark", "--random-weights"], "--random-weights of which model?"),
+    (["benchmark", "--file", "gone.onnx"], "gone.onnx: no such file"),
+    (["benchmark", "--checkpoint", "builtin", "--json", "gone/a.json"], "there is no folder gone"),
     (["serve", "--port", "70000"], "--port=70000; it must be in [0, 65535]"),
     (["serve", "--max-batch", "0"], "--max-batch 0: it must be a number above zero"),
     (["demo", "--checkpoint", "gone.onnx"], "gone.onnx: no such file"),
@@ -201,6 +207,7 @@ class _Commands:
 
 def test_choices_that_the_command_line_writes_out_are_those_that_there_are():
     assert _choices(data_arguments.add_data_arguments, "--preset") == [preset.name for preset in PRESETS]
+    assert _choices(data_arguments.add_data_arguments, "--recipe") == [recipe.name for recipe in RECIPES]
     assert _choices(detector_arguments.add_detector_arguments, "--half") == [AUTO, *HALF]
     assert _choices(_of_command(serve), "--half") == [AUTO, *HALF]
     assert sorted(_choices(_of_command(convert), "--to")) == sorted(FORMATS)

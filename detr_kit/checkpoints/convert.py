@@ -71,8 +71,15 @@ def conversion_notes(converted: Mapping[str, Tensor], source: str, to: str, dila
     Args:
         converted: the result; source, to: format names; dilation: whether the model is DC5.
     """
-    names = family_of_keys(converted)[0].names_in(to)
+    family = family_of_keys(converted)[0]
+    names, before = family.names_in(to), family.names_in(source)
     notes = [] if names is None else names.notes(converted)
+    differences = {} if before is None or to == source else before.differences
+    for part, settings in differences.items():
+        text = ", ".join(f"{name}={value}" for name, value in settings.items())
+        notes.append(
+            f"weights of {source} do not say it: set model.network.{part} to {text}, or its like there"
+        )
     if dilation and source == "mmdet":
         notes.append('mmdet dilates all of the last stage: set model.network.backbone.dilation="all" here')
     if dilation and to == "mmdet":

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from torch import Tensor, nn
 
 from ..categories import COCO_80, COCO_91, UNUSED, Categories
+from ..console_text import text_of
 from ..errors import InputError
 from ..families import ClassRows
 from .convert import CheckpointFormat, convert_state_dict, detect_format
@@ -70,9 +69,7 @@ class LoadReport:
             if keys or always:
                 shown = "" if always else ", ".join(keys[:6]) + (", …" if len(keys) > 6 else "")
                 table.add_row(name, str(len(keys)), escape(shown))
-        console = Console(file=io.StringIO(), width=110, emoji=False)
-        console.print(table)
-        return title + "\n" + console.file.getvalue().rstrip()  # type: ignore[attr-defined]
+        return title + "\n" + text_of(table, width=110).rstrip()
 
 
 def load_checkpoint(

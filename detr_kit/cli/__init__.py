@@ -8,16 +8,13 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import InputError
-from . import check, convert, data, demo, env, explain, export, models, predict, serve, test, train
+from . import benchmark, check, convert, data, demo, env, explain, export, models, predict, serve, test, train
 
-COMMANDS = (check, data, train, test, predict, explain, models, demo, serve, convert, export, env)
+COMMANDS = (check, data, train, test, predict, explain, models, demo, serve, convert, export, benchmark, env)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run `detr-kit …`; a user's mistake ends with one message and exit code 2.
-
-    A command returns its exit code, or nothing for 0.
-    """
+def build_parser() -> argparse.ArgumentParser:
+    """The arguments of every command."""
     parser = argparse.ArgumentParser(
         prog="detr-kit", description="train, evaluate and run object detectors of the DETR family"
     )
@@ -25,7 +22,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in COMMANDS:
         command.add_command(commands)
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `detr-kit …`; a user's mistake ends with one message and exit code 2.
+
+    A command returns its exit code, or nothing for 0.
+    """
+    options = build_parser().parse_args(arguments)
     try:
         return options.run(options) or 0
     except InputError as error:

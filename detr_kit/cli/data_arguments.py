@@ -14,7 +14,7 @@ from ..number_ranges import check_above_zero
 
 _FIELDS = (
     "model", "images", "checkpoint", "from_scratch", "name", "epochs", "batch_size", "image_size", "lr",
-    "preset",
+    "preset", "recipe", "memory_gb",
 )  # fmt: skip
 _INSTEAD = {
     "checkpoint": "--cfg-options load_from=FILE",
@@ -52,13 +52,32 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--name", help="of the run's folder in work_dirs (MODEL_SET)")
     group.add_argument("--epochs", type=int, metavar="N", help="(the preset's)")
-    group.add_argument("--batch-size", type=int, metavar="N", help="pictures in a step (the preset's)")
-    group.add_argument("--image-size", type=int, metavar="N", help="short side in pixels (the model's)")
+    group.add_argument(
+        "--batch-size",
+        type=_number_or_auto,
+        metavar="N",
+        help="pictures in a batch (the preset's); auto: as much of it as memory has room for, the rest "
+        "accumulated",
+    )
+    group.add_argument(
+        "--memory-gb", type=float, metavar="GB", help="that --batch-size auto may take (most of what is free)"
+    )
+    group.add_argument(
+        "--image-size",
+        type=_number_or_auto,
+        metavar="N",
+        help="short side in pixels (the model's); auto: by the size of the objects",
+    )
     group.add_argument("--lr", type=float, help="learning rate (the model's)")
     group.add_argument(
         "--preset",
         choices=("small", "recipe"),
         help="for small sets or the model's recipe (by the number of pictures)",
+    )
+    group.add_argument(
+        "--recipe",
+        choices=("steps", "strong", "gentle", "balanced", "deim"),
+        help="how to augment, schedule and average: docs/training.md, Recipes (steps)",
     )
 
 
@@ -73,8 +92,9 @@ def data_arguments(options: argparse.Namespace) -> dict[str, Any]:
     if options.data is not None:
         if options.config is not None:
             raise InputError(f"config {options.config} and --data {options.data}: give one of them")
-        for name in ("epochs", "batch_size", "image_size", "lr"):
-            check_above_zero(f"--{name.replace('_', '-')}", getattr(options, name))
+        for name in ("epochs", "batch_size", "image_size", "lr", "memory_gb"):
+            if getattr(options, name) != "auto":
+                check_above_zero(f"--{name.replace('_', '-')}", getattr(options, name))
         if options.model is not None:
             find_config(options.model)
         if options.checkpoint is not None:
@@ -88,3 +108,10 @@ def data_arguments(options: argparse.Namespace) -> dict[str, Any]:
         instead = f"; with a config: {_INSTEAD[name]}" if name in _INSTEAD else ""
         raise InputError(f"--{name.replace('_', '-')} goes with --data{instead}")
     return {}
+
+
+def _number_or_auto(text: str) -> int | str:
+    try:
+        return text if text == "auto" else int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}: it must be a number, or auto") from None

@@ -28,7 +28,11 @@ def add_command(commands: argparse._SubParsersAction) -> None:
     group.add_argument("--split", choices=("train", "val", "test"), help="(test, else val, else all)")
     group.add_argument("--images", metavar="DIR", help="the pictures, where they are not beside")
     parser.add_argument("--out", metavar="FILE", help="write the detections as COCO JSON")
-    parser.add_argument("--pictures", metavar="DIR", help="draw the confusion matrix and the worst images")
+    parser.add_argument(
+        "--pictures",
+        metavar="DIR",
+        help="draw the confusion matrix and the worst images; say what AP is lost to",
+    )
     parser.add_argument(
         "--metric-backend",
         choices=("auto", "hotcoco", "pycocotools"),

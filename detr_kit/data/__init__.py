@@ -1,5 +1,15 @@
 """Data sets, augmentation, batching, and the embedded demo set."""
 
+from .augmentation import (
+    CopyPaste,
+    CutOut,
+    HSVJitter,
+    LargeScaleJitter,
+    MixUp,
+    Mosaic,
+    RandomQuarterTurn,
+    RandomWarp,
+)
 from .batch_sampler import AspectRatioBatchSampler
 from .coco import CocoDataset
 from .collate import multi_scale_collate, pad_collate
@@ -14,10 +24,18 @@ from .transforms import RandomChoice, RandomSizeCrop, ResizeShortestSide
 __all__ = [
     "AspectRatioBatchSampler",
     "CocoDataset",
+    "CopyPaste",
+    "CutOut",
     "Draw",
     "EpochSampler",
+    "HSVJitter",
+    "LargeScaleJitter",
+    "MixUp",
+    "Mosaic",
     "RandomChoice",
+    "RandomQuarterTurn",
     "RandomSizeCrop",
+    "RandomWarp",
     "ResizeShortestSide",
     "Sample",
     "ShardDataset",

@@ -13,7 +13,7 @@ from ..errors import InputError
 from ..registry import DATASETS
 from .annotation_table import MAX_LEFT_OUT
 from .coco_annotations import categories_of, read_coco_annotations
-from .detection_dataset import DetectionDataset, Sample, as_annotated
+from .detection_dataset import DetectionDataset, Picture, as_annotated
 from .file_names import match_names
 from .image_cache import ImageCache
 from .image_io import read_image
@@ -27,7 +27,8 @@ class CocoDataset(DetectionDataset):
         annotations: the JSON file.
         images: the folder that its file names are relative to.
         data_root: what `annotations` and `images` are relative to.
-        transforms: transforms.v2 transforms, or configs of them, applied to image and boxes.
+        transforms: transforms.v2 transforms, or configs of them, applied to image and boxes; those that join
+            several pictures draw the others from this set (`partners.draw_partner`).
         labels: "contiguous" numbers the categories 0, 1, 2, … in the order of their ids; "category_id" uses
             the ids themselves, as the original code and its checkpoints do.
         keep_empty: keep images without boxes (they teach what is background).
@@ -120,7 +121,7 @@ class CocoDataset(DetectionDataset):
         rows = self._rows(self._indices[index])
         return [self._label_of_id[int(c)] for c in self.annotations.category_ids[rows][self._is_object[rows]]]
 
-    def _load(self, index: int) -> Sample:
+    def _picture(self, index: int) -> Picture:
         row = self._indices[index]
         path = self._path(row)
         size = self.annotations.sizes[row]
@@ -130,7 +131,7 @@ class CocoDataset(DetectionDataset):
         rows = self._rows(row)
         rows = np.arange(rows.start, rows.stop)[self._is_object[rows]]
         boxes, ids = self.annotations.boxes[rows], self.annotations.category_ids[rows]
-        return self._sample(pixels, boxes, ids, int(self.annotations.image_ids[row]), str(path))
+        return Picture(pixels, boxes, ids, int(self.annotations.image_ids[row]), str(path))
 
     def _rows(self, row: int) -> slice:
         return slice(self.annotations.starts[row], self.annotations.starts[row + 1])

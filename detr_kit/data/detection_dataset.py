@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from ..storage import StorageOutage
 from ..structures import Target
 from .category_matching import match_categories
 from .epoch import at_epoch
+from .partners import partners_from
 from .sampler import Draw
 from .seeding import seeded
 
@@ -43,6 +44,22 @@ class Sample:
     target: Target
     skipped: tuple[str, ...] = ()
     draw: Draw | None = None
+
+
+class Picture(NamedTuple):
+    """One image as it was read.
+
+    Attributes:
+        pixels: (H, W, 3) uint8 RGB.
+        boxes: (N, 4) float32 xyxy in pixels; category_ids: (N,) int64, the set's own.
+        image_id: the set's own; path: the file, for messages.
+    """
+
+    pixels: np.ndarray
+    boxes: np.ndarray
+    category_ids: np.ndarray
+    image_id: int
+    path: str
 
 
 class DetectionDataset(Dataset):
@@ -78,8 +95,8 @@ class DetectionDataset(Dataset):
         """Images."""
 
     @abstractmethod
-    def _load(self, index: int) -> Sample:
-        """An image with its objects, transformed.
+    def _picture(self, index: int) -> Picture:
+        """An image with its objects, as it is stored.
 
         Raises:
             InputError: it cannot be read.
@@ -130,24 +147,29 @@ class DetectionDataset(Dataset):
                 "another picture in the place of such a one"
             ) from error
 
-    def _sample(
-        self, pixels: np.ndarray, boxes: np.ndarray, category_ids: np.ndarray, image_id: int, path: str
-    ) -> Sample:
-        """Pixels (H, W, 3) uint8 RGB and boxes (N, 4) float32 xyxy in pixels of them, transformed."""
-        height, width = pixels.shape[:2]
-        sample = {
-            "image": tv_tensors.Image(torch.from_numpy(pixels).permute(2, 0, 1)),
-            "boxes": tv_tensors.BoundingBoxes(
-                torch.from_numpy(boxes), format="XYXY", canvas_size=(height, width)
-            ),
-            "labels": torch.tensor([self._label_of_id[int(c)] for c in category_ids], dtype=torch.int64),
-        }
+    def _load(self, index: int) -> Sample:
+        picture = self._picture(index)
+        height, width = picture.pixels.shape[:2]
+        sample = self._as_transforms_take_it(picture)
         if self.transforms is not None:
-            sample = self.transforms(sample)
+            with partners_from(self._draw_partner):
+                sample = self.transforms(sample)
         return Sample(
             torch.Tensor.as_subclass(sample["image"], Tensor),
-            _target(sample, (height, width), image_id, path),
+            _target(sample, (height, width), picture.image_id, picture.path),
         )
+
+    def _as_transforms_take_it(self, picture: Picture) -> dict[str, Tensor]:
+        boxes = torch.from_numpy(picture.boxes)
+        labels = [self._label_of_id[int(c)] for c in picture.category_ids]
+        return {
+            "image": tv_tensors.Image(torch.from_numpy(picture.pixels).permute(2, 0, 1)),
+            "boxes": tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=picture.pixels.shape[:2]),
+            "labels": torch.tensor(labels, dtype=torch.int64),
+        }
+
+    def _draw_partner(self) -> dict[str, Tensor]:
+        return self._as_transforms_take_it(self._picture(int(torch.randint(len(self), ()))))
 
 
 def as_annotated(

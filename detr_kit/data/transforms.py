@@ -16,6 +16,7 @@ from .epoch import current_epoch
 for _name in (
     "ColorJitter",
     "GaussianBlur",
+    "GaussianNoise",
     "RandomApply",
     "RandomCrop",
     "RandomGrayscale",
@@ -71,7 +72,11 @@ class ResizeShortestSide(v2.Transform):
 
 @TRANSFORMS.register_module()
 class RandomSizeCrop(v2.Transform):
-    """Crop a window whose sides are drawn from [min_size, max_size] pixels, each within the image."""
+    """Crop a window of random sides at a random place.
+
+    Args:
+        min_size, max_size: between which each side is drawn, pixels; it stays within the image.
+    """
 
     def __init__(self, min_size: int, max_size: int) -> None:
         super().__init__()

@@ -7,6 +7,7 @@ from .hooks.checkpoint import CheckpointHook
 from .hooks.curves import CurveHook, draw_curves
 from .hooks.early_stopping import EarlyStoppingHook
 from .hooks.ema import EMAHook
+from .hooks.freeze import FreezeHook
 from .hooks.logger import LoggerHook
 from .optim import GroupedOptimWrapperConstructor
 from .optim_wrapper import AmpOptimWrapper, OptimWrapper
@@ -27,6 +28,7 @@ __all__ = [
     "EarlyStoppingHook",
     "EpochBasedTrainLoop",
     "Features",
+    "FreezeHook",
     "GroupedOptimWrapperConstructor",
     "LoggerHook",
     "OptimWrapper",

@@ -15,6 +15,7 @@ from ..errors import InputError
 from ..evaluation import MOST_DETECTIONS, DetectionTable, evaluate_detections, metric_backend_for
 from ..evaluation.confusion import confusion_of
 from ..evaluation.error_pictures import draw_confusion, draw_worst_images
+from ..evaluation.lost_ap import lost_ap
 from ..registry import METRICS
 from ..structures import ImageBatch, Prediction
 
@@ -27,7 +28,8 @@ class CocoMetric(BaseMetric):
 
     Args:
         outfile: where to write the detections as COCO JSON; None for nowhere.
-        pictures: folder for `confusion_matrix.png` and `worst_images.png`; None draws none.
+        pictures: folder for `confusion_matrix.png` and `worst_images.png`, with which the log says what AP50
+            is lost to; None draws none.
         metric_backend: "hotcoco" or "pycocotools"; "auto" or None: hotcoco where it is installed.
 
     Raises:
@@ -74,6 +76,7 @@ class CocoMetric(BaseMetric):
         if self.pictures is not None:
             paths = {image_id: path for image_id, path, _ in results}
             self._draw(Path(self.pictures), detections.to_coco(), paths)
+            self._say_what_is_lost(detections, list(paths))
         return result.measured
 
     def _categories(self) -> Categories:
@@ -81,6 +84,12 @@ class CocoMetric(BaseMetric):
         if categories is None:
             raise InputError("CocoMetric: the data set does not say what its classes are; use CocoDataset")
         return categories
+
+    def _say_what_is_lost(self, detections: DetectionTable, image_ids: list[int]) -> None:
+        """Into the log: what AP50 is lost to, and what to try next."""
+        found = lost_ap(self.dataset_meta["annotations"], detections, image_ids)
+        if found is not None:
+            MMLogger.get_current_instance().info(f"\n{found.table()}{found.advice()}")
 
     def _draw(self, folder: Path, detections: list[dict[str, Any]], paths: dict[int, str]) -> None:
         annotations = self.dataset_meta["annotations"]

@@ -56,8 +56,8 @@ def _layer_scales(module: nn.Module, decay: float) -> dict[int, float]:
     layered: list[Any] = [part for part in module.modules() if hasattr(part, "parameter_layers")]
     if not layered:
         raise InputError(
-            "paramwise_cfg: layer_decay is for a backbone that says what its layers are, as TimmBackbone "
-            "does; leave it out"
+            "paramwise_cfg: layer_decay is for a backbone that says what its layers are, as the shipped "
+            "ones do by parameter_layers(); leave it out"
         )
     scales: dict[int, float] = {}
     for part in layered:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.hooks import Hook
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
@@ -39,6 +40,7 @@ def train(
     options: Mapping[str, Any] | None = None,
     launcher: str = "none",
     auto_scale_lr: bool = False,
+    hooks: Sequence[Hook] = (),
 ) -> Runner:
     """Train a config, validating as it says.
 
@@ -47,6 +49,7 @@ def train(
         resume: True for the newest checkpoint of the work directory, or a training checkpoint's path.
         features: what to switch on beyond the config: mixed precision, EMA, ….
         auto_scale_lr: scale the learning rate from the recipe's batch size to the real one.
+        hooks: beside those of the config.
 
     Returns:
         The runner, when training is over.
@@ -75,7 +78,8 @@ def train(
     if config.get("load_from"):
         without_pretrained(config.model.network)  # the checkpoint has the weights
     with _running(config) as runner:
-        runner.register_hook(KeptFeaturesHook(features))
+        for hook in (KeptFeaturesHook(features), *hooks):
+            runner.register_hook(hook)
         if resume and checkpoint is None:
             runner.logger.info(
                 f"--resume: no checkpoint in {config.work_dir} yet, the run starts from the beginning"

@@ -43,15 +43,24 @@ class TrainableDetector(BaseModel):
         network: config of a network of detr_kit.models.
         criterion: config of its loss.
         postprocessor: config of what makes detections of its output.
+        channels_last: train with each pixel's channels side by side in maps and weights, as inference always
+            has them: sooner for networks of many small convolutions and batch norms (docs/performance.md),
+            and equal up to rounding.
     """
 
     def __init__(
-        self, network: dict[str, Any], criterion: dict[str, Any], postprocessor: dict[str, Any]
+        self,
+        network: dict[str, Any],
+        criterion: dict[str, Any],
+        postprocessor: dict[str, Any],
+        channels_last: bool = False,
     ) -> None:
         built: nn.Module = build(network, MODELS)
         super().__init__(data_preprocessor=BatchPreprocessor(pixel_scale_of(built)))
         self._ready: tuple[Any, nn.Module] | None = None  # in a tuple: it is not a part of the model
         self.network = built
+        self._memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        built.to(memory_format=self._memory_format)
         # A user's own network may be without; only denoising reads them.
         self._network_takes_targets = "targets" in inspect.signature(self.network.forward).parameters
         self.criterion = build(criterion, MODELS)
@@ -71,7 +80,8 @@ class TrainableDetector(BaseModel):
         """
         if mode == "predict":
             return self._predict(batch)
-        inputs: list[Any] = [batch.images, drop_mask_without_padding(batch)]
+        images = batch.images.contiguous(memory_format=self._memory_format)
+        inputs: list[Any] = [images, drop_mask_without_padding(batch)]
         if mode == "loss" and self._network_takes_targets:
             inputs.append(batch.targets)
         output = self.network(*inputs)

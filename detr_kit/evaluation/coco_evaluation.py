@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 from pycocotools.coco import COCO
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from ..categories import Categories, class_name
+from ..console_text import text_of
 from ..data.annotation_table import AnnotationTable, annotation_table
 from ..data.coco_annotations import read_coco_json
 from ..errors import InputError
@@ -61,9 +61,7 @@ class CocoResult:
         for name, row in self.per_class.items():
             ap, ap50 = figure_text(row["AP"]), figure_text(row["AP50"])
             classes.add_row(escape(name), ap, ap50, str(int(row["boxes"])))
-        console = Console(file=io.StringIO(), width=120, emoji=False)
-        console.print(figures, classes)
-        return console.file.getvalue()  # type: ignore[attr-defined]
+        return text_of(figures, classes, width=120)
 
 
 def figure_text(value: float) -> str:

@@ -9,7 +9,7 @@ import contextlib
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from pycocotools.coco import COCO
@@ -63,6 +63,11 @@ class Curves(NamedTuple):
 
 
 def _by_hotcoco(evaluation: Evaluation) -> Curves:
+    return _curves(hotcoco_metric(evaluation), evaluation)
+
+
+def hotcoco_metric(evaluation: Evaluation) -> Any:
+    """hotcoco's COCOeval of these detections, with the evaluation's limits; nothing is computed yet."""
     import hotcoco
 
     objects, detections = evaluation.objects, evaluation.detections
@@ -71,7 +76,8 @@ def _by_hotcoco(evaluation: Evaluation) -> Curves:
     )
     columns = (detections.images, detections.xywh, evaluation.scores, detections.categories)
     metric = hotcoco.COCOeval(truth, truth.loadRes(np.column_stack(columns)), "bbox")
-    return _curves(metric, evaluation)
+    metric.params.maxDets = evaluation.max_detections
+    return metric
 
 
 def _by_pycocotools(evaluation: Evaluation) -> Curves:

@@ -7,6 +7,7 @@ from pathlib import Path
 from PIL import Image
 
 from ..errors import InputError
+from ..visualization import to_png
 from .record import Record
 
 
@@ -28,6 +29,10 @@ class Explanation(Record):
         if not -layers <= layer < layers:
             raise InputError(f"layer={layer}: the decoder has {layers} layers, 0 … {layers - 1}")
         return draw(self, layer % layers)
+
+    def _repr_png_(self) -> bytes:
+        """The figure, for notebooks."""
+        return to_png(self.plot())
 
     def save(self, path: str | Path, layer: int = -1) -> Path:
         """Write the figure; the ending chooses the format.

@@ -88,12 +88,20 @@ def match(expected: Sequence[Prediction], exported: Sequence[Prediction], score_
     )
 
 
-def latencies(calls: Sequence[Callable[[], object]], repeats: int) -> list[float]:
-    """Median milliseconds of each call, taken in turns, so that a busy machine is busy for all of them."""
+def latencies(
+    calls: Sequence[Callable[[], object]], repeats: int, seconds: float = float("inf"), at_least: int = 3
+) -> list[float]:
+    """Median milliseconds of each call, taken in turns, so that a busy machine is busy for all of them.
+
+    They end after so many repeats, or so many seconds where each had at least some.
+    """
     times: list[list[float]] = [[] for _ in calls]
     for call in calls:
         call()
-    for _ in range(repeats):
+    begin = time.perf_counter()
+    for done in range(repeats):
+        if done >= at_least and time.perf_counter() - begin > seconds:
+            break
         for call, record in zip(calls, times, strict=True):
             start = time.perf_counter()
             call()

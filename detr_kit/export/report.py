@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import io
-
-from rich.console import Console
 from rich.table import Table
 
+from ..console_text import text_of
 from .verify import Verification
 
 
 def report_text(found: Verification) -> str:
     """Two tables (side by side, drift), the first layer that drifts, and the verdict."""
-    console = Console(file=io.StringIO(), width=110)
-    console.print(
+    return text_of(
         f"{found.path} ({found.format}, {found.precision}) on {found.num_images} images: {found.images}",
         _side_by_side(found),
         _drift(found),
         *_verdict(found),
-        sep="\n",
+        width=110,
         highlight=False,
         markup=False,
-        emoji=False,
         soft_wrap=True,
-    )
-    return console.file.getvalue().rstrip()  # type: ignore[attr-defined]
+    ).rstrip()
 
 
 def _side_by_side(found: Verification) -> Table:

@@ -113,7 +113,7 @@ def verify_export(
     """
     exported = ExportedDetector(path)
     limits = limits or LIMITS[exported.metadata.precision]
-    ours, theirs, rows = _detect_all(detector, exported, images)
+    ours, theirs, rows = detect_all(detector, exported, images)
     matches = match(ours, theirs, score_threshold)
     ap = _average_precision(images, rows) if images.annotations else None
     first_image = read_image(images.images[0], apply_orientation=True)
@@ -132,12 +132,13 @@ def verify_export(
         milliseconds=_latency(detector, exported, first_image, repeats),
         first_layer=first,
         layers=drifts,
-        failures=_failures(matches, ap, limits),
+        failures=failures_of(matches, ap, limits),
         nms_iou_threshold=exported.postprocessor.nms_iou_threshold,
     )
 
 
-def _failures(matches: Matches, ap: tuple[float, float] | None, limits: Limits) -> list[str]:
+def failures_of(matches: Matches, ap: tuple[float, float] | None, limits: Limits) -> list[str]:
+    """What is above its limit, in words; nothing where all is well."""
     checks = [
         ("score drift", matches.scores.largest, limits.scores),
         ("box drift", matches.boxes.largest, limits.boxes),
@@ -149,17 +150,17 @@ def _failures(matches: Matches, ap: tuple[float, float] | None, limits: Limits) 
 
 
 def _pairs(
-    detector: Detector, exported: ExportedDetector, images: VerificationSet
+    detector: Predictor, exported: Predictor, images: VerificationSet
 ) -> Iterator[tuple[Detections, Detections]]:
     files = iter(images.images)
     while chunk := list(islice(files, 16)):
         yield from zip(detector(chunk, score_threshold=0), exported(chunk, score_threshold=0), strict=True)
 
 
-def _detect_all(
-    detector: Detector, exported: ExportedDetector, images: VerificationSet
+def detect_all(
+    detector: Predictor, exported: Predictor, images: VerificationSet
 ) -> tuple[list[Prediction], list[Prediction], tuple[list, list]]:
-    """All detections of both with normalised boxes, and as rows of COCO's format."""
+    """All detections of both on the images with normalised boxes, and as rows of COCO's format."""
     predictions: tuple[list[Prediction], list[Prediction]] = ([], [])
     rows: tuple[list, list] = ([], [])
     for index, pair in enumerate(_pairs(detector, exported, images)):

@@ -131,11 +131,18 @@ class DFINE(rt_detr.RTDETR):
         num_classes, _ = state["proposals.class_head.weight"].shape
         variant = _variant(state)
         neck, decoder = rt_detr.neck_config(state), rt_detr.decoder_config(state)
-        decoder |= dict(type="DFINEDecoder", num_points=rt_detr_v2.points_of_levels(state))
+        attention = "decoder.layers.0.cross_attn"
+        num_points = len(state[f"{attention}.num_points_scale"])
+        num_heads = len(state[f"{attention}.attention_weights.bias"]) // num_points
+        decoder |= dict(
+            type="DFINEDecoder", num_heads=num_heads, num_points=rt_detr_v2.points_of_levels(state)
+        )
         num_levels = decoder["num_levels"]
+        stages = VARIANTS[variant or "B0"].stages[: _num_stages(state) if variant else None]
         neck |= dict(
             type="ElanHybridEncoder",
-            in_channels=[stage.out_channels for stage in VARIANTS[variant or "B0"].stages[-num_levels:]],
+            num_heads=num_heads,
+            in_channels=[stage.out_channels for stage in stages[-num_levels:]],
             fusion_channels=len(state["neck.top_down.0.conv2.conv.weight"]),
             fusion_blocks=count(state, "neck.top_down.0.csp1.blocks."),
         )
@@ -153,7 +160,7 @@ class DFINE(rt_detr.RTDETR):
             backbone=dict(
                 type="HGNetv2",
                 variant=variant or "B0",
-                strides=(8, 16, 32)[-num_levels:],
+                strides=(4, 8, 16, 32)[: len(stages)][-num_levels:],
                 norm="batch" if is_counting else "frozen",
                 frozen_stages=-1 if is_counting else 0,
             ),
@@ -176,6 +183,7 @@ class DFINE(rt_detr.RTDETR):
             "backbone_config": _transformers_backbone(network["backbone"]),
             "freeze_backbone_batch_norms": network["backbone"]["norm"] == "frozen",
             **rt_detr.common_config(architecture, categories),
+            "feat_strides": list(network["backbone"]["strides"]),
             "decoder_n_points": network["decoder"]["num_points"],
             "hidden_expansion": 2 * network["neck"]["fusion_channels"] / network["neck"]["out_channels"],
             "depth_mult": network["neck"]["fusion_blocks"] / 3,
@@ -186,29 +194,39 @@ class DFINE(rt_detr.RTDETR):
 
 
 def _variant(state: Mapping[str, Tensor]) -> str | None:
-    """The HGNetv2 under `backbone.`; None where it is none of ours."""
+    """The HGNetv2 under `backbone.`, which may lack its last stages; None where it is none of ours."""
     stem = tuple(len(state.get(f"backbone.stem.{name}.conv.weight", ())) for name in ("stem1", "stem4"))
     layers = count(state, "backbone.stages.0.blocks.0.layers.")
-    blocks = [count(state, f"backbone.stages.{stage}.blocks.") for stage in range(4)]
+    blocks = [count(state, f"backbone.stages.{stage}.blocks.") for stage in range(_num_stages(state))]
     hidden = len(state.get("backbone.stages.1.blocks.0.layers.0.conv.weight", ()))
     for name, (known, stages, _) in VARIANTS.items():
         if (known, layers, hidden) == (stem, stages[0].num_layers, stages[1].hidden):
-            return name if blocks == [stage.num_blocks for stage in stages] else None
+            return name if blocks == [stage.num_blocks for stage in stages[: len(blocks)]] else None
     return None
+
+
+def _num_stages(state: Mapping[str, Tensor]) -> int:
+    return count(state, "backbone.stages.")
 
 
 def _transformers_backbone(backbone: Mapping[str, Any]) -> dict[str, Any]:
     """The config of the same backbone over there."""
-    stem, stages, affine = VARIANTS[backbone["variant"]]
+    stem, all_stages, affine = VARIANTS[backbone["variant"]]
+    numbers = [1 + (4, 8, 16, 32).index(stride) for stride in backbone["strides"]]
+    stages = all_stages[: numbers[-1]]
     return {
         "model_type": "hgnet_v2",
         "stem_channels": [3, *stem],
+        "depths": [stage.num_blocks for stage in stages],  # as many as there are stages
         "stage_in_channels": [stage.in_channels for stage in stages],
         "stage_mid_channels": [stage.hidden for stage in stages],
         "stage_out_channels": [stage.out_channels for stage in stages],
         "stage_num_blocks": [stage.num_blocks for stage in stages],
         "stage_numb_of_layers": [stage.num_layers for stage in stages],
+        "stage_downsample": [index > 0 for index in range(len(stages))],
+        "stage_light_block": [index > 1 for index in range(len(stages))],
+        "stage_kernel_size": [5 if index > 1 else 3 for index in range(len(stages))],
         "hidden_sizes": [stage.out_channels for stage in stages],
         "use_learnable_affine_block": affine,
-        "out_features": [f"stage{i}" for i in range(5 - len(backbone["strides"]), 5)],
+        "out_features": [f"stage{number}" for number in numbers],
     }

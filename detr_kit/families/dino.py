@@ -19,6 +19,7 @@ from .registered import register
 from .resnet import count
 from .rules import Rule, rules
 from .swin import swin_from_ours, swin_to_ours
+from .swin_mmdet import swin_from_mmdet, swin_to_mmdet
 
 OFFICIAL = rules(
     """
@@ -90,7 +91,15 @@ class WithoutSpareLabel(KeyNames):
 
 
 class MmdetDinoNames(WithoutSpareLabel, MmdetMultiScaleNames):
-    """mmdetection's keys."""
+    """mmdetection's keys, with a ResNet or a Swin Transformer."""
+
+    def to_ours(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """See KeyNames."""
+        return super().to_ours(swin_from_mmdet(state))
+
+    def from_ours(self, state: Mapping[str, Tensor], architecture: Architecture) -> dict[str, Tensor]:
+        """See KeyNames."""
+        return super().from_ours(swin_to_mmdet(state), architecture)
 
 
 class DetrexDinoNames(WithoutSpareLabel, DetrexNames):

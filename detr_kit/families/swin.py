@@ -14,7 +14,7 @@ from .resnet import count
 # Width of the first stage and blocks of the third -> size.
 _SIZES = {(96, 6): "tiny", (96, 18): "small", (128, 18): "base", (192, 18): "large"}
 _IMAGE_SIZES = {7: 224, 12: 384}  # that windows of this width were trained with
-_OURS, _THEIRS = "backbone.model.", "backbone.0."
+OURS, _THEIRS = "backbone.model.", "backbone.0."
 _TABLE = ".relative_position_bias_table"
 
 
@@ -23,11 +23,11 @@ def swin_config(state: Mapping[str, Tensor], num_maps: int) -> tuple[str, dict[s
 
     None where there is no complete one of timm's.
     """
-    stem = state.get(f"{_OURS}patch_embed.proj.weight")
-    tables = {key: tensor for key, tensor in state.items() if key.startswith(_OURS) and key.endswith(_TABLE)}
+    stem = state.get(f"{OURS}patch_embed.proj.weight")
+    tables = {key: tensor for key, tensor in state.items() if key.startswith(OURS) and key.endswith(_TABLE)}
     if stem is None or not tables:
         return None
-    blocks = [count(state, f"{_OURS}layers.{stage}.blocks.") for stage in range(4)]
+    blocks = [count(state, f"{OURS}layers.{stage}.blocks.") for stage in range(4)]
     size = _SIZES.get((len(stem), blocks[2]))
     window = _window_of(next(iter(tables.values())))
     if size is None or window not in _IMAGE_SIZES or blocks[:2] + blocks[3:] != [2, 2, 2]:
@@ -60,14 +60,14 @@ def swin_to_ours(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if match:
             key = f"backbone.map_norms.{stages.index(match.group(1))}.{match.group(2)}"
         elif key.startswith((f"{_THEIRS}patch_embed.", f"{_THEIRS}layers.")):
-            key = _moved(key, 1).replace(_THEIRS, _OURS, 1)
+            key = move_downsampling(key, 1).replace(_THEIRS, OURS, 1)
         result[key] = tensor
     return result
 
 
 def swin_from_ours(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The way back."""
-    if f"{_OURS}patch_embed.proj.weight" not in state:
+    if f"{OURS}patch_embed.proj.weight" not in state:
         return dict(state)
     first = 4 - count(state, "backbone.map_norms.")
     result = {}
@@ -75,16 +75,16 @@ def swin_from_ours(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         match = re.fullmatch(r"backbone\.map_norms\.(\d)\.(\w+)", key)
         if match:
             key = f"{_THEIRS}norm{first + int(match.group(1))}.{match.group(2)}"
-        elif key.startswith(_OURS):
-            key = _moved(key, -1).replace(_OURS, _THEIRS, 1)
+        elif key.startswith(OURS):
+            key = move_downsampling(key, -1).replace(OURS, _THEIRS, 1)
         result[key] = tensor
         if key.endswith(_TABLE):
             index = key.removesuffix(_TABLE) + ".relative_position_index"
-            result[index] = _positions_in_a_window(_window_of(tensor))
+            result[index] = positions_of(tensor)
     return result
 
 
-def _moved(key: str, stages: int) -> str:
+def move_downsampling(key: str, stages: int) -> str:
     """A downsampling belongs to the stage after it here, and to the one before it there."""
     return re.sub(
         r"\.layers\.(\d+)\.downsample\.",
@@ -98,8 +98,9 @@ def _window_of(table: Tensor) -> int:
     return (round(len(table) ** 0.5) + 1) // 2
 
 
-def _positions_in_a_window(width: int) -> Tensor:
-    """(w², w²) int64: the row of the table of biases for each pair of pixels."""
+def positions_of(table: Tensor) -> Tensor:
+    """(w², w²) int64: the row of a table of biases for each pair of pixels in a window of width w."""
+    width = _window_of(table)
     y, x = torch.meshgrid(torch.arange(width), torch.arange(width), indexing="ij")
     y, x = y.flatten(), x.flatten()
     dy, dx = y[:, None] - y[None] + width - 1, x[:, None] - x[None] + width - 1

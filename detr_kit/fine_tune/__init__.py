@@ -2,5 +2,6 @@
 
 from .evaluate_data import evaluate_data
 from .run import fine_tune, write_fine_tune_config
+from .trained import Trained, train
 
-__all__ = ["evaluate_data", "fine_tune", "write_fine_tune_config"]
+__all__ = ["Trained", "evaluate_data", "fine_tune", "train", "write_fine_tune_config"]

@@ -18,7 +18,10 @@ from ..errors import InputError
 from ..families import Architecture
 
 # What a run decides, so that networks that differ in nothing else are the same model.
-_OF_A_RUN = {"num_classes", "num_queries", "weights", "dropout", "checkpointing", "frozen_stages", "norm"}
+_OF_A_RUN = {
+    *("num_classes", "num_queries", "dropout", "checkpointing", "norm"),
+    *("weights", "pretrained", "frozen_stages", "frozen"),
+}
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..data.formats import SPLITS
+from .recipe import RECIPES, Recipe
 from .run_folder import option_text
 from .written_config import located, stamped
 
@@ -34,6 +35,10 @@ class FineTuning:
         image_size: short side in pixels; is_square: pictures become squares of it, as the base has them.
         dropout: of the network's parts by their names; {} for the base's.
         lr, nms_iou_threshold, max_detections, hooks: None for the base's.
+        recipe: how the run goes about it.
+        classification: the loss that the recipe puts in the place of the base's; None for the base's.
+        finds_unused: several processes leave parameters without a gradient.
+        accumulates_by_config: and not by the command.
     """
 
     data: str
@@ -58,6 +63,10 @@ class FineTuning:
     nms_iou_threshold: float | None
     max_detections: int | None
     hooks: list[dict[str, Any]] | None
+    recipe: Recipe = RECIPES[0]
+    classification: str | None = None
+    finds_unused: bool = False
+    accumulates_by_config: bool = False
 
 
 def config_text(settings: FineTuning, folder: Path) -> str:
@@ -81,10 +90,10 @@ def config_text(settings: FineTuning, folder: Path) -> str:
         "",
         *_model(s),
         "",
-        *_transforms(s.image_size, s.is_square),
+        *_transforms(s),
         *_loaders(s, folder, root),
         f"train_cfg = dict(max_epochs={s.epochs}, val_interval=1)",
-        *([f"optim_wrapper = dict(optimizer=dict(lr={s.lr!r}))"] if s.lr is not None else []),
+        *_optimizer(s),
         *_schedule(s),
         *_hooks(s.hooks),
     ]
@@ -98,7 +107,9 @@ def _model(s: FineTuning) -> list[str]:
     }
     kept = [f"        {name}={value!r},  # {why}" for name, (value, why) in own.items() if value is not None]
     postprocessor = ["    postprocessor=dict(", *kept, "    ),"] if kept else []
-    return ["model = dict(", *_network(s), *postprocessor, ")"]
+    loss = f'dict(_delete_=True, type="{s.classification}")'
+    criterion = [f"    criterion=dict(classification={loss}, weight_class=1),"] if s.classification else []
+    return ["model = dict(", *_network(s), *criterion, *postprocessor, ")"]
 
 
 def _network(s: FineTuning) -> list[str]:
@@ -120,49 +131,75 @@ def _network(s: FineTuning) -> list[str]:
 
 
 def _schedule(s: FineTuning) -> list[str]:
-    """A warm-up over a tenth of the run, and a tenth of the rate for its last fifth, where it has one."""
+    """A warm-up over a tenth of the run; a tenth of the rate for its last fifth, or a cosine for its half."""
     warm_up = max(2, min(100, s.steps // 10) * s.accumulate)
     milestone = round(0.8 * s.epochs)
     lines = ["param_scheduler = ["]
     lines += [f'    dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end={warm_up}),']
-    if 0 < milestone < s.epochs:
+    if s.recipe.flat_cosine:
+        flat = s.epochs // 2
+        lines += [
+            f'    dict(type="CosineAnnealingLR", begin={flat}, end={s.epochs}, T_max={s.epochs - flat}, '
+            "eta_min_ratio=0.05, by_epoch=True, convert_to_iter_based=True),"
+        ]
+    elif 0 < milestone < s.epochs:
         lines += [f'    dict(type="MultiStepLR", milestones=[{milestone}], gamma=0.1, by_epoch=True),']
     return [*lines, "]"]
+
+
+def _optimizer(s: FineTuning) -> list[str]:
+    settings = [f"optimizer=dict(lr={s.lr!r})"] if s.lr is not None else []
+    if s.accumulates_by_config:
+        settings.append(f"accumulative_counts={s.accumulate}")
+    if s.recipe.layer_decay is not None:
+        settings.append(f"paramwise_cfg=dict(layer_decay={s.recipe.layer_decay})")
+    lines = [f"optim_wrapper = dict({', '.join(settings)})"] if settings else []
+    return [*lines, "find_unused_parameters = True"] if s.finds_unused else lines
 
 
 def _hooks(hooks: list[dict[str, Any]] | None) -> list[str]:
     if hooks is None:
         return []
-    return ["custom_hooks = [", *(f"    {_dict(hook)}," for hook in hooks), "]"]
-
-
-def _dict(settings: Mapping[str, Any]) -> str:
-    return f"dict({', '.join(f'{key}={_value(value)}' for key, value in settings.items())})"
+    return ["custom_hooks = [", *(f"    {_value(hook)}," for hook in hooks), "]"]
 
 
 def _value(value: object) -> str:
+    """As a config has it: dict(…) for what has names."""
+    if isinstance(value, Mapping):
+        return f"dict({', '.join(f'{key}={_value(part)}' for key, part in value.items())})"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_value, value))}]"
     return _text(value) if isinstance(value, str) else repr(value)
 
 
-def _transforms(image_size: int | None, is_square: bool) -> list[str]:
-    if image_size is None:
+def _transforms(s: FineTuning) -> list[str]:
+    if s.image_size is None:
         return []
-    if is_square:
-        resize = f'dict(type="Resize", size=[{image_size}, {image_size}], antialias=True)'
-        return [
-            f'_train_transforms = [dict(type="RandomHorizontalFlip", p=0.5), {resize}]',
-            f"_test_transforms = [{resize}]",
-            "",
-        ]
-    sizes = sorted({max(round(image_size * scale), 1) for scale in _SCALES})
-    longest = round(image_size * _LONG_SIDE)
+    strong = s.recipe.strong_transforms(s.image_size, s.epochs)
+    lines = [*_strong_lines(strong[0] if strong else None), '    dict(type="RandomHorizontalFlip", p=0.5),']
+    longest = round(s.image_size * _LONG_SIDE)
+    if s.is_square:
+        resize = f'dict(type="Resize", size=[{s.image_size}, {s.image_size}], antialias=True)'
+        test = resize
+    else:
+        sizes = sorted({max(round(s.image_size * scale), 1) for scale in _SCALES})
+        resize = f'dict(type="ResizeShortestSide", sizes={sizes}, max_size={longest})'
+        test = f'dict(type="ResizeShortestSide", sizes=[{s.image_size}], max_size={longest})'
+    return ["_train_transforms = [", *lines, f"    {resize},", "]", f"_test_transforms = [{test}]", ""]
+
+
+def _strong_lines(strong: Mapping[str, Any] | None) -> list[str]:
+    """A line for each transform; what they are follows the recipe, and is for editing."""
+    if strong is None:
+        return []
     return [
-        "_train_transforms = [",
-        '    dict(type="RandomHorizontalFlip", p=0.5),',
-        f'    dict(type="ResizeShortestSide", sizes={sizes}, max_size={longest}),',
-        "]",
-        f'_test_transforms = [dict(type="ResizeShortestSide", sizes=[{image_size}], max_size={longest})]',
-        "",
+        "    dict(",
+        '        type="UntilEpoch",',
+        f"        epoch={strong['epoch']},  # the first without, counted from 0",
+        "        transforms=[",
+        *(f"            {_value(transform)}," for transform in strong["transforms"]),
+        "        ],",
+        "    ),",
     ]
 
 
@@ -173,6 +210,10 @@ def _loaders(s: FineTuning, folder: Path, root: Path) -> list[str]:
             lines.append("test_dataloader = val_dataloader  # there is no test split")
             continue
         batch = [f"    batch_size={s.batch_size},"] if split == "train" else []
+        if split == "train" and s.recipe.class_balance is not None:
+            batch.append(
+                f"    sampler=dict(class_balance={s.recipe.class_balance}),  # rare classes more often"
+            )
         if split == "train" and s.is_square and s.image_size is not None:  # the base's sizes change
             batch.append('    collate_fn=dict(_delete_=True, type="detr_kit.pad_collate"),')
         transforms = f"_{'train' if split == 'train' else 'test'}_transforms"

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
-from ..categories import UNUSED, Categories
+from ..categories import UNUSED
 from ..checkpoints import (
     CheckpointFile,
     categories_of,
@@ -18,14 +17,12 @@ from ..checkpoints import (
     read_recipe,
     strip_wrapper,
 )
-from ..data.formats import DataSource, Split, find_data
+from ..data.formats import find_data
 from ..engine.run import evaluate
-from ..errors import InputError
+from ..evaluation.known_classes import with_known_classes
 from .base import base_of
 from .run_folder import set_name
 from .written_config import write_whole
-
-_ORDER = ("test", "val", "all", "train")
 
 
 def evaluate_data(
@@ -58,12 +55,13 @@ def evaluate_data(
     """
     file = read_checkpoint(checkpoint)
     source = find_data(data, images)
-    part = _split(source, split)
+    part = source.split_to_measure(split)
     content = part.read().refuse_problems(part.source)
     folder = Path(work_dir or f"work_dirs/{set_name(source.path)}_test").absolute()
     settings = _model(file, str(checkpoint), config)
     known = categories_of(file, settings.model.network.num_classes)
-    matched = content if known is None else _matched(content, known, source.path, str(checkpoint))
+    where = str(source.path)
+    matched = content if known is None else with_known_classes(content, known, where, str(checkpoint))
     annotations = part.source.absolute()
     if source.format != "coco" or matched is not content:
         annotations = folder / "data" / f"{part.name}.json"
@@ -73,14 +71,6 @@ def evaluate_data(
     dataset.labels = "category_id" if known is not None and UNUSED in known.names else "contiguous"
     print(f"{source.path}: its {part.name} split, {len(content['images'])} pictures", flush=True)
     return evaluate(settings, checkpoint, work_dir=folder, **arguments)
-
-
-def _split(source: DataSource, name: str | None) -> Split:
-    if name is None:
-        return next(source.splits[name] for name in _ORDER if name in source.splits)
-    if name not in source.splits:
-        raise InputError(f"--split {name}: {source.path} has {', '.join(source.splits)}")
-    return source.splits[name]
 
 
 def _model(file: CheckpointFile, checkpoint: str, config: str | Path | None) -> Config:
@@ -96,34 +86,3 @@ def _model(file: CheckpointFile, checkpoint: str, config: str | Path | None) -> 
     if found.num_queries is not None:
         settings.model.network.num_queries = found.num_queries
     return settings
-
-
-def _matched(content: dict[str, Any], known: Categories, path: Path, checkpoint: str) -> dict[str, Any]:
-    """The set with the checkpoint's classes: it is left alone where it has them in their order."""
-    own = sorted(content["categories"], key=lambda category: int(category["id"]))
-    names = {int(category["id"]): str(category["name"]) for category in own}
-    if tuple(names.values()) == known.names:
-        return content
-    id_of = {known.names[label]: category for category, label in known.label_of_id.items()}
-    if not id_of.keys() & set(names.values()):
-        raise InputError(
-            f"{path}: none of its classes {list(names.values())} is one of {checkpoint}, which knows "
-            f"{list(id_of)}; classes are matched by name"
-        )
-    kept = [a for a in content["annotations"] if names.get(int(a["category_id"])) in id_of]
-    _tell(names, id_of, len(content["annotations"]) - len(kept))
-    return {
-        **content,
-        "categories": [{"id": category, "name": name} for name, category in id_of.items()],
-        "annotations": [{**a, "category_id": id_of[names[int(a["category_id"])]]} for a in kept],
-    }
-
-
-def _tell(names: Mapping[int, str], id_of: Mapping[str, int], left_out: int) -> None:
-    unknown = [name for name in names.values() if name not in id_of]
-    missing = [name for name in id_of if name not in names.values()]
-    print("the classes of the set are matched with the checkpoint's by name", flush=True)
-    if unknown:
-        print(f"not known to the checkpoint, {left_out} objects left out: {', '.join(unknown)}", flush=True)
-    if missing:
-        print(f"not in this set, and so not in the mean: {', '.join(missing)}", flush=True)

@@ -111,5 +111,10 @@ def _schedule(config: Any) -> str:
         if scheduler.type == "MultiStepLR"
         for milestone in scheduler.milestones
     ]
+    steps += [
+        f"as a cosine to × {scheduler.eta_min_ratio:g} until epoch {scheduler.end}"
+        for scheduler in config.get("param_scheduler") or []
+        if scheduler.type == "CosineAnnealingLR" and "eta_min_ratio" in scheduler
+    ]
     falls = f"falls {' and '.join(steps)} as before, and then stays there" if steps else "stays what it is"
     return f"the learning rate {falls}"

@@ -17,7 +17,7 @@ from torch import Tensor
 from ..categories import Categories
 from ..errors import InputError
 from ..structures import Prediction
-from ..visualization import draw_boxes
+from ..visualization import draw_boxes, to_png
 
 if TYPE_CHECKING:
     import pandas
@@ -154,6 +154,10 @@ class Detections:
                 f"{path}: the picture cannot be written: {error}; try a .png or .jpg name"
             ) from error
         return path
+
+    def _repr_png_(self) -> bytes:
+        """The drawn image, for notebooks."""
+        return to_png(self.plot())
 
     def to_coco(self, image_id: int) -> list[dict[str, Any]]:
         """COCO results: the data set's category ids, boxes as x, y, width, height in pixels."""

@@ -133,7 +133,13 @@ class Detector(Predictor):
 
     def predict_batch(self, pixels: Tensor, original_sizes: Sequence[tuple[int, int]]) -> list[Prediction]:
         """See Predictor."""
-        return self.postprocessor(self._run(self._normalise(pixels), None), original_sizes)
+        return self.postprocessor(self._run(self.inputs(pixels), None), original_sizes)
+
+    def inputs(self, pixels: Tensor) -> Tensor:
+        """(B, 3, H, W) uint8 -> what the network reads: on its pixel scale, in its dtype."""
+        mask = torch.zeros(len(pixels), *pixels.shape[-2:], dtype=torch.bool, device=pixels.device)
+        batch = normalize_batch(ImageBatch(pixels, mask), pixel_scale_of(self.network))
+        return batch.images.to(self.dtype)
 
     def explain(
         self, source: Source, detection: int = 0, *, query: int | None = None, bgr: bool = False
@@ -154,17 +160,12 @@ class Detector(Predictor):
         return explain(
             self.network,
             self.postprocessor,
-            self._normalise(pixels),
+            self.inputs(pixels),
             image,
             self.class_names,
             detection,
             query,
         )
-
-    def _normalise(self, pixels: Tensor) -> Tensor:
-        mask = torch.zeros(len(pixels), *pixels.shape[-2:], dtype=torch.bool, device=pixels.device)
-        batch = normalize_batch(ImageBatch(pixels, mask), pixel_scale_of(self.network))
-        return batch.images.to(self.dtype)
 
 
 def _digest(state: Mapping[str, Tensor]) -> str:

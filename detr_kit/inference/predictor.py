@@ -7,7 +7,8 @@ from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any, overload
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import torch
@@ -20,6 +21,9 @@ from ..sources import Source, expand, is_live, is_single, is_video, iterate_imag
 from ..structures import Prediction
 from .batch_size import MOST, automatic_batch_size
 from .detections import Detections
+
+if TYPE_CHECKING:
+    from ..evaluation import CocoResult
 
 
 class Predictor(ABC):
@@ -139,6 +143,45 @@ class Predictor(ABC):
         # A camera waits for nobody; elsewhere a GPU has enough to choose equal shapes from.
         size = batch_size or (1 if is_live(source) or self.device.type == "cpu" else MOST)
         return self._stream(images, size, score_threshold, batch_size)
+
+    def evaluate(
+        self,
+        data: str | Path,
+        split: str | None = None,
+        *,
+        images: str | Path | None = None,
+        batch_size: int | None = None,
+        metric_backend: str | None = None,
+    ) -> CocoResult:
+        """COCO's figures on a data set, of this predictor as it runs: precision, NMS, exported file.
+
+        Classes are matched by name. Objects of a class that it does not know are left out, and so are, in the
+        mean, classes that the set does not have; both are printed.
+
+        Args:
+            data: a folder of COCO, Pascal VOC, YOLO or CVAT files; images: their pictures, where they are not
+                beside.
+            split: "train", "val", "test"; by default the first of test, val, the whole set, train.
+            batch_size: as in `__call__`.
+            metric_backend: "hotcoco" or "pycocotools"; the figures are the same.
+
+        Returns:
+            `.figures["AP"]` in [0, 1], `.per_class["cat"]["AP"]`, `.table()` as text.
+
+        Raises:
+            InputError: no such data set or split, no class in common, or an image that cannot be read.
+        """
+        from .evaluate_on import evaluate_on  # brings the metric's packages along
+
+        check_prediction(0.0, batch_size)
+        return evaluate_on(
+            lambda pixels: self._predict(pixels, batch_size),
+            self.categories,
+            data,
+            split=split,
+            images=images,
+            metric_backend=metric_backend,
+        )
 
     def _stream(
         self,

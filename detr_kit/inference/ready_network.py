@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..models.layers.fuse import fuse
 from ..models.layers.position_encoding import SinePositionEncoding
+from .onednn import join_activations
 
 _KEPT = 16  # encodings of one size: four levels of four image sizes
 
@@ -18,12 +19,13 @@ def ready_network(network: nn.Module, dtype: torch.dtype = torch.float32, *, kee
     """A copy for inference on batches without padding.
 
     Batch norms are folded (`fuse`), before anything is rounded to half precision; convolution weights lie in
-    memory as maps do; encodings of a map's size are computed once.
+    memory as maps do; encodings of a map's size are computed once; on a CPU activations are part of the
+    convolutions and linear layers before them (`join_activations`).
 
     Args:
         network: in evaluation mode, float32. Its other tensors are shared where the dtype is the same.
         dtype: of the copy.
-        keeps: keep encodings; a compiled network does without.
+        keeps: keep encodings and join activations; a compiler does without.
 
     Returns:
         images (B, 3, H, W), None -> DetectorOutput, up to rounding that of the network. It may not be given a
@@ -38,8 +40,14 @@ def ready_network(network: nn.Module, dtype: torch.dtype = torch.float32, *, kee
         _keep_encodings(ready)
     if dtype != torch.float32:
         ready = fuse(ready).to(dtype)  # a copy with tensors of its own
+    if keeps and dtype in (torch.float32, torch.bfloat16) and _device(ready).type == "cpu":
+        join_activations(ready)
     ready.register_forward_pre_hook(_channels_last)
     return ready
+
+
+def _device(network: nn.Module) -> torch.device:
+    return next(network.parameters()).device
 
 
 def _channels_last(network: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:

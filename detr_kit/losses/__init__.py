@@ -7,6 +7,7 @@ from .criterion_for import criterion_for
 from .fine_grained import FineGrainedLoss
 from .further_loss import FurtherLoss
 from .groups import Group, Matched, Pairs
+from .matchability_aware import MatchabilityAwareLoss
 from .matcher import HungarianMatcher
 from .varifocal import VarifocalLoss
 
@@ -17,6 +18,7 @@ __all__ = [
     "FurtherLoss",
     "Group",
     "HungarianMatcher",
+    "MatchabilityAwareLoss",
     "Matched",
     "Matches",
     "Pairs",

@@ -31,8 +31,7 @@ class VarifocalLoss(ClassificationLoss):
 
     def forward(self, group: Group, pairs: Pairs, num_boxes: Tensor) -> Tensor:
         """See ClassificationLoss."""
-        boxes = pairs.predicted(group.boxes.detach())
-        iou = box_iou(box_convert(boxes, "cxcywh", "xyxy"), box_convert(pairs.boxes, "cxcywh", "xyxy"))
+        iou = iou_of_matched(group, pairs)
         where = (pairs.layer, pairs.image, pairs.query, pairs.labels)
         target = torch.zeros_like(group.logits)
         target[where] = iou
@@ -40,3 +39,9 @@ class VarifocalLoss(ClassificationLoss):
         weight[where] = iou
         loss = F.binary_cross_entropy_with_logits(group.logits, target, weight, reduction="none")
         return loss.sum((1, 2, 3)) / num_boxes
+
+
+def iou_of_matched(group: Group, pairs: Pairs) -> Tensor:
+    """(K,) IoU of each matched query's box with its object, without a gradient."""
+    boxes = pairs.predicted(group.boxes.detach())
+    return box_iou(box_convert(boxes, "cxcywh", "xyxy"), box_convert(pairs.boxes, "cxcywh", "xyxy"))

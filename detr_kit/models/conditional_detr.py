@@ -76,7 +76,7 @@ class ConditionalDETR(nn.Module):
         """
         (features,) = self.neck(self.backbone(images)[-1:])
         mask = resize_mask(padding_mask, images, features)
-        query_position = self.query_embed.weight.expand(len(images), -1, -1)
+        query_position = self.query_embed.weight.expand(images.shape[0], -1, -1)
         reference = at_least_float32(self.reference_points(query_position)).sigmoid()
         states = self.transformer(
             features.flatten(2).transpose(1, 2),

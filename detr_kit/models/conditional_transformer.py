@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ..registry import MODELS
 from .layers import checkpointing as checkpointed
 from .layers.conditional_attention import ConditionalCrossAttention, ConditionalSelfAttention
+from .layers.dropout import Dropout
 from .layers.encoder_layer import EncoderLayer
 from .layers.feed_forward import MLP, FeedForward
 from .layers.position_encoding import query_encoding
@@ -42,7 +43,7 @@ class ConditionalDecoderLayer(nn.Module):
         self.norm_cross_attn = nn.LayerNorm(embed_dims)
         self.ffn = FeedForward(embed_dims, ffn_dims, dropout, activation)
         self.norm_ffn = nn.LayerNorm(embed_dims)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(
         self,

@@ -18,7 +18,7 @@ from .layers.feed_forward import MLP
 from .layers.position_encoding import query_encoding
 from .layers.precision import at_least_float32, inverse_sigmoid
 from .necks.channel_mapper import ChannelMapper
-from .queries.denoising import Denoising, DenoisingQueries, no_objects
+from .queries.denoising import Denoising
 from .queries.label_queries import LabelQueries
 
 _EPS = 1e-3  # of the inverse sigmoid; other DETRs have 1e-5
@@ -110,11 +110,14 @@ class DabDeformableDETR(nn.Module):
         content = self.query_embed.weight
         if self.denoising is not None:
             content = F.pad(content, (0, 1))
-        content = content.expand(len(images), -1, -1)
-        reference = at_least_float32(self.reference_embed.weight).sigmoid().expand(len(images), -1, -1)
+        content = content.expand(images.shape[0], -1, -1)
+        reference = at_least_float32(self.reference_embed.weight).sigmoid().expand(images.shape[0], -1, -1)
         attention_mask = None
-        noisy = self._denoising_queries(images, targets, reference.shape[1])
-        if noisy is not None:
+        noisy = None
+        if self.denoising is not None and self.training:
+            noisy = self.denoising.of_batch(
+                images, targets, num_queries=reference.shape[1], num_classes=self.num_classes
+            )
             attention_mask = noisy.attention_mask
             content = torch.cat((self.label_queries.noisy(noisy), content), dim=1)
             reference = torch.cat((inverse_sigmoid(noisy.boxes, _EPS).sigmoid(), reference), dim=1)
@@ -134,18 +137,6 @@ class DabDeformableDETR(nn.Module):
             auxiliary=layers[:-1],
             classification=self.classification,
             denoising=denoising,
-        )
-
-    def _denoising_queries(
-        self, images: Tensor, targets: Sequence[Target] | None, num_queries: int
-    ) -> DenoisingQueries | None:
-        if self.denoising is None or not self.training:
-            return None
-        return self.denoising(
-            no_objects(len(images)) if targets is None else targets,
-            num_queries=num_queries,
-            num_classes=self.num_classes,
-            device=images.device,
         )
 
     def _position_of(self, index: int, content: Tensor, reference: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from .dab_detr_transformer import DabTransformer
 from .layers.feed_forward import MLP
 from .layers.precision import at_least_float32, inverse_sigmoid
 from .layers.resize_mask import resize_mask
-from .queries.denoising import Denoising, DenoisingQueries, no_objects
+from .queries.denoising import Denoising
 from .queries.label_queries import LabelQueries
 
 _EPS = 1e-3  # of the inverse sigmoid; other DETRs have 1e-5
@@ -105,10 +105,13 @@ class DabDETR(nn.Module):
         flat_mask = None if padding_mask is None else mask.flatten(1)
         memory = self.transformer.encode(features.flatten(2).transpose(1, 2), position, flat_mask)
 
-        content, reference = self._queries(len(images))
+        content, reference = self._queries(images.shape[0])
         attention_mask = None
-        noisy = self._denoising_queries(images, targets, reference.shape[1])
-        if noisy is not None:
+        noisy = None
+        if self.denoising is not None and self.training:
+            noisy = self.denoising.of_batch(
+                images, targets, num_queries=reference.shape[1], num_classes=self.num_classes
+            )
             attention_mask = noisy.attention_mask
             content = torch.cat((self.label_queries.noisy(noisy), content), dim=1)
             reference = torch.cat((inverse_sigmoid(noisy.boxes, _EPS).sigmoid(), reference), dim=1)
@@ -147,18 +150,6 @@ class DabDETR(nn.Module):
         else:
             content = self.class_head.weight.new_zeros(self.num_queries, self.transformer.embed_dims)
         return content.expand(batch, -1, -1), reference.expand(batch, -1, -1)
-
-    def _denoising_queries(
-        self, images: Tensor, targets: Sequence[Target] | None, num_queries: int
-    ) -> DenoisingQueries | None:
-        if self.denoising is None or not self.training:
-            return None
-        return self.denoising(
-            no_objects(len(images)) if targets is None else targets,
-            num_queries=num_queries,
-            num_classes=self.num_classes,
-            device=images.device,
-        )
 
     def _moved(self, state: Tensor, reference: Tensor) -> Tensor:
         """Boxes (B, Q, 4) that the head puts in place of the reference."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ..registry import MODELS
 from .layers import checkpointing as checkpointed
 from .layers.attention import MultiheadAttention
+from .layers.dropout import Dropout
 from .layers.feed_forward import FeedForward
 from .layers.ms_deform_attn import MSDeformAttn
 from .layers.resize_mask import resize_mask
@@ -51,7 +52,7 @@ class DeformableEncoderLayer(nn.Module):
         self.norm_self_attn = nn.LayerNorm(embed_dims)
         self.ffn = FeedForward(embed_dims, ffn_dims, dropout)
         self.norm_ffn = nn.LayerNorm(embed_dims)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(
         self, x: Tensor, position: Tensor, reference_points: Tensor, shapes: Shapes, mask: Tensor | None
@@ -74,7 +75,7 @@ class DeformableDecoderLayer(nn.Module):
         self.norm_cross_attn = nn.LayerNorm(embed_dims)
         self.ffn = FeedForward(embed_dims, ffn_dims, dropout)
         self.norm_ffn = nn.LayerNorm(embed_dims)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(
         self,

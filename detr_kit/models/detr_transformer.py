@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from ..registry import MODELS
 from .layers import checkpointing as checkpointed
 from .layers.attention import MultiheadAttention
+from .layers.dropout import Dropout
 from .layers.encoder_layer import EncoderLayer
 from .layers.feed_forward import FeedForward
 
@@ -22,7 +23,7 @@ class DetrDecoderLayer(nn.Module):
         self.norm_cross_attn = nn.LayerNorm(embed_dims)
         self.ffn = FeedForward(embed_dims, ffn_dims, dropout)
         self.norm_ffn = nn.LayerNorm(embed_dims)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(
         self,

@@ -17,7 +17,7 @@ from .layers.feed_forward import MLP
 from .layers.position_encoding import query_encoding
 from .layers.precision import at_least_float32, inverse_sigmoid
 from .necks.channel_mapper import ChannelMapper
-from .queries.denoising import Denoising, DenoisingQueries, no_objects
+from .queries.denoising import Denoising
 from .queries.query_selection import QuerySelection
 
 _EPS = 1e-3  # of the inverse sigmoid; other DETRs have 1e-5
@@ -119,9 +119,12 @@ class DINO(nn.Module):
         memory = self.transformer.encode(levels)
         selected = self.selection(memory, levels.masks)
         reference, mask = selected.boxes.detach(), None
-        content = self.query_embed.weight[: reference.shape[1]].expand(len(images), -1, -1)
-        noisy = self._denoising_queries(images, targets, reference.shape[1])
-        if noisy is not None:
+        content = self.query_embed.weight[: reference.shape[1]].expand(images.shape[0], -1, -1)
+        noisy = None
+        if self.denoising is not None and self.training:
+            noisy = self.denoising.of_batch(
+                images, targets, num_queries=reference.shape[1], num_classes=self.num_classes
+            )
             made, mask = self.label_embed(noisy.labels), noisy.attention_mask
             content = torch.cat((made.masked_fill(noisy.padding[..., None], 0), content), dim=1)
             reference = torch.cat((inverse_sigmoid(noisy.boxes, _EPS).sigmoid(), reference), dim=1)
@@ -148,18 +151,6 @@ class DINO(nn.Module):
             classification=self.classification,
             encoder_knows_classes=True,
             denoising=denoising,
-        )
-
-    def _denoising_queries(
-        self, images: Tensor, targets: Sequence[Target] | None, num_queries: int
-    ) -> DenoisingQueries | None:
-        if self.denoising is None or not self.training:
-            return None
-        return self.denoising(
-            no_objects(len(images)) if targets is None else targets,
-            num_queries=num_queries,
-            num_classes=self.num_classes,
-            device=images.device,
         )
 
     def _position_of(self, index: int, content: Tensor, reference: Tensor) -> Tensor:

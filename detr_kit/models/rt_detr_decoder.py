@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ..registry import MODELS
 from .layers import checkpointing as checkpointed
 from .layers.attention import MultiheadAttention
+from .layers.dropout import Dropout
 from .layers.feed_forward import MLP, FeedForward
 from .layers.ms_deform_attn import MSDeformAttn, Shapes, Values
 
@@ -29,7 +30,7 @@ class RTDETRDecoderLayer(nn.Module):
         self.cross_attn = cross_attn
         self.ffn = FeedForward(embed_dims, ffn_dims, dropout)
         self.norm_ffn = nn.LayerNorm(embed_dims)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self._build_join(embed_dims)
 
     def _build_join(self, embed_dims: int) -> None:

@@ -18,25 +18,25 @@ from detr_kit import Detector
 from detr_kit.checkpoints import convert_state_dict, load_checkpoint, read_checkpoint, strip_wrapper
 from detr_kit.cli import main
 from detr_kit.errors import InputError
-from detr_kit.families import family_of_network
 from detr_kit.zoo import build_network
 
-from ..small_models import CONFIGS
+from ..places import SMALL
+from ..small_models import formats_of
 
-NETWORKS = list(CONFIGS)
+NETWORKS = list(SMALL)
 FORMATS = ["detr_kit", "official", "mmdet", "huggingface"]
 
 
 @pytest.fixture(scope="module", params=NETWORKS)
 def network(request):
     torch.manual_seed(0)
-    return build_network(CONFIGS[request.param])
+    return build_network(SMALL[request.param])
 
 
 @pytest.fixture(scope="module")
 def deformable():
     torch.manual_seed(0)
-    return build_network(CONFIGS["Deformable DETR"])
+    return build_network(SMALL["Deformable DETR"])
 
 
 def _opens(content, network, tmp_path, save=torch.save):
@@ -58,7 +58,7 @@ def _another(network):
 
 
 def _in_format(network, format):
-    if family_of_network(network).names_in(format) is None:
+    if format not in formats_of(network):
         pytest.skip(f"{format} has no such network")
     return convert_state_dict(network.state_dict(), to=format)
 
@@ -277,7 +277,7 @@ class TestNotFinite:
             state[key].view(-1)[-1] = value
         torch.save(state, tmp_path / "nan.pth")
         with pytest.raises(InputError, match=r"2 of \d+ tensors hold NaN or infinity \(first: "):
-            Detector(CONFIGS["Deformable DETR"], tmp_path / "nan.pth", "cpu")
+            Detector(SMALL["Deformable DETR"], tmp_path / "nan.pth", "cpu")
 
     def test_so_say_test_export_and_convert_and_leave_nothing(self, tmp_path, shapes, capsys, monkeypatch):
         monkeypatch.chdir(tmp_path)

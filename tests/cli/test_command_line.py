@@ -1,10 +1,11 @@
 """What a user types; the exit code says whether it worked."""
 
 import json
+import runpy
 import shutil
-import subprocess
 import sys
 
+import pytest
 import torch
 
 from detr_kit.cli import main
@@ -16,20 +17,29 @@ from ..places import ROOT, TINY
 class TestCommandLine:
     """What a user types; the exit code says whether it worked."""
 
-    def _run(self, *arguments, cwd=ROOT):
-        return subprocess.run([sys.executable, *map(str, arguments)], capture_output=True, text=True, cwd=cwd)
+    @pytest.fixture
+    def script(self, monkeypatch, capfd):
+        """Runs a file of tools/; its exit code and what it printed."""
 
-    def test_train_then_test(self, shapes, tmp_path):
+        def run(name, *arguments):
+            monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+            with pytest.raises(SystemExit) as exit:
+                runpy.run_path(str(ROOT / "tools" / name), run_name="__main__")
+            return exit.value.code, "".join(capfd.readouterr())
+
+        return run
+
+    def test_train_then_test(self, script, shapes, tmp_path):
         options = ["--work-dir", tmp_path, "--cfg-options", f"data_root={shapes}", "train_cfg.max_epochs=1"]
-        done = self._run("tools/train.py", TINY, *options)
-        assert done.returncode == 0, done.stderr
-        assert "Epoch(train) [1][4/6]" in done.stdout + done.stderr
-        done = self._run(
-            "tools/test.py", TINY, tmp_path / "epoch_1.pth", "--work-dir", tmp_path / "test",
+        code, output = script("train.py", TINY, *options)
+        assert code == 0, output
+        assert "Epoch(train) [1][4/6]" in output
+        code, output = script(
+            "test.py", TINY, tmp_path / "epoch_1.pth", "--work-dir", tmp_path / "test",
             "--cfg-options", f"data_root={shapes}",
         )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        assert "AP50" in done.stdout + done.stderr
+        assert code == 0, output
+        assert "AP50" in output
 
     def test_a_users_mistake_is_one_line(self, tmp_path):
         arguments = ["train", "deformable_detr_r50", "--work-dir", tmp_path]

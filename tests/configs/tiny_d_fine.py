@@ -2,6 +2,7 @@
 _base_ = "tiny_rt_detr.py"
 
 model = dict(
+    channels_last=True,
     network=dict(
         type="DFINE",
         num_bins=16,

@@ -8,10 +8,10 @@ import torch
 from detr_kit.engine import train
 from detr_kit.engine.hooks.curves import read_scalars
 
-from ..places import TINY_D_FINE, TINY_RT_DETR, TINY_RT_DETR_V2
+from ..places import SMALL
 from .processes import Torchrun
 
-KINDS = {"RT-DETR": TINY_RT_DETR, "RT-DETRv2": TINY_RT_DETR_V2, "D-FINE": TINY_D_FINE}
+KINDS = ["RT-DETR", "RT-DETRv2", "D-FINE", "DN-DETR", "DN-Deformable DETR", "DINO"]
 
 
 def weights(folder, epoch=2):
@@ -21,9 +21,9 @@ def weights(folder, epoch=2):
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_resumed_run_ends_bit_for_bit_where_an_uninterrupted_one_does(kind, shapes, tmp_path):
     options = {"data_root": str(shapes), "train_cfg.val_interval": 9}
-    train(KINDS[kind], work_dir=tmp_path / "whole", options=options)
-    train(KINDS[kind], work_dir=tmp_path / "parts", options=options | {"train_cfg.max_epochs": 1})
-    train(KINDS[kind], work_dir=tmp_path / "parts", options=options, resume=True)
+    train(SMALL[kind], work_dir=tmp_path / "whole", options=options)
+    train(SMALL[kind], work_dir=tmp_path / "parts", options=options | {"train_cfg.max_epochs": 1})
+    train(SMALL[kind], work_dir=tmp_path / "parts", options=options, resume=True)
     whole, parts = weights(tmp_path / "whole"), weights(tmp_path / "parts")
     assert whole.keys() == parts.keys()
     assert all(torch.equal(whole[key], parts[key]) for key in whole)
@@ -33,14 +33,14 @@ def test_a_resumed_run_ends_bit_for_bit_where_an_uninterrupted_one_does(kind, sh
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["RT-DETR", "D-FINE"])
+@pytest.mark.parametrize("kind", ["RT-DETR", "D-FINE", "DINO"])
 def test_a_process_without_an_object_waits_for_none(kind, shapes, tmp_path):
     """Peers hang where one process has denoising queries and another has none."""
     data = json.loads((shapes / "train.json").read_text())
     odd = [image["id"] for image in data["images"]][::2]
     data["annotations"] = [a for a in data["annotations"] if a["image_id"] not in odd]
     (tmp_path / "train.json").write_text(json.dumps(data))
-    run = ["train", KINDS[kind], "--work-dir", tmp_path / "run", "--launcher", "pytorch"]
+    run = ["train", SMALL[kind], "--work-dir", tmp_path / "run", "--launcher", "pytorch"]
     options = [
         f"data_root={shapes}",
         f"train_dataloader.dataset.annotations={tmp_path / 'train.json'}",

@@ -27,7 +27,7 @@ def image():
 def _run(detector: Detector, image: np.ndarray):
     """The network itself, not the copy of it that is ready for many images."""
     pixels = detector.transforms(torch.from_numpy(image).permute(2, 0, 1))[None]
-    detector.network(detector._normalise(pixels), None)
+    detector.network(detector.inputs(pixels), None)
 
 
 def _outputs(detector: Detector, image: np.ndarray, modules):
@@ -68,19 +68,26 @@ def test_the_attention_shown_is_the_attention_used(small_detector, image):
     explanation = small_detector.explain(image, 1)
     attention, query = explanation.attention, explanation.query
     for index, (module, call) in enumerate(zip(modules, calls, strict=True)):
-        value = call[2]
         if hasattr(attention, "points"):
+            value = call[2]
             values = value if isinstance(value, Values) else module.values_of(value, call[3])
             shown = (attention.points[index][None, None], attention.weights[index][None, None])
             attended = ms_deform_attn(values.values, values.shapes, None, *shown)[0, 0]
         else:
-            value = torch.nn.functional.linear(
-                value, module.in_proj_weight.chunk(3)[2], module.in_proj_bias.chunk(3)[2]
-            )
+            value = _values(module, call)
             heads = value[0].unflatten(-1, (module.num_heads, -1))
             attended = torch.einsum("ms,smc->mc", attention.maps[index].flatten(1), heads).flatten()
         project = getattr(module, "output_proj", None) or module.out_proj
         torch.testing.assert_close(project(attended), outputs[index][0, query], atol=1e-5, rtol=1e-4)
+
+
+def _values(module, call):
+    """What a query takes up of each pixel, before heads are told apart."""
+    if hasattr(module, "in_proj_weight"):
+        return torch.nn.functional.linear(
+            call[2], module.in_proj_weight.chunk(3)[2], module.in_proj_bias.chunk(3)[2]
+        )
+    return module.value(call[3])  # the memory, after three kinds of queries
 
 
 def test_nothing_of_it_stays_in_the_network(small_detector, image):

@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from detr_kit import build_network
-from detr_kit.checkpoints import convert_state_dict, detect_format
+from detr_kit.checkpoints import CheckpointFile, convert_state_dict, detect_format
 from detr_kit.checkpoints.convert import conversion_notes
 from detr_kit.families import FORMATS
+from detr_kit.fine_tune.base import base_of
 from detr_kit.models import DINO, ChannelMapper, DeformableTransformer, SinePositionEncoding, TimmBackbone
 from detr_kit.models.queries.contrastive_denoising import ContrastiveDenoising
 
@@ -73,7 +74,8 @@ def test_names_are_the_projects_own(official, format, expected):
     theirs = convert_state_dict(official, to=format)
     assert {key: tuple(theirs[key].shape) for key in expected} == expected
     assert detect_format(theirs) == format
-    assert detect_format(theirs).architecture.config_name == "dino_r50_4scale"
+    variant = {"mmdet": "", "detrex": "_detrex"}[format]  # whose positions are others
+    assert detect_format(theirs).architecture.config_name == f"dino_r50_4scale{variant}"
 
 
 @pytest.mark.parametrize("format", [f for f in FORMATS if f != "huggingface"])
@@ -116,18 +118,19 @@ def test_detrex_encodes_positions_otherwise_and_that_is_said(official):
     found = detect_format(theirs).architecture
     assert found.network_config()["position_encoding"]["temperature"] == 10000
     assert detect_format(official).architecture.network_config()["position_encoding"]["temperature"] == 20
-    notes = conversion_notes(theirs, found, "official", "detrex", False)
+    notes = conversion_notes(theirs, "official", "detrex", False)
     assert "model.position_embedding.temperature=20" in notes[0]
-    back = conversion_notes(theirs, found, "detrex", "detr_kit", False)
+    back = conversion_notes(convert_state_dict(theirs), "detrex", "detr_kit", False)
     assert "set model.network.position_encoding to temperature=10000, offset=-0.5" in back[0]
 
 
-def test_a_swin_transformer_has_the_authors_names():
-    """Small in depth of the rest; its own keys as in the original's `swin_transformer.py`."""
+@pytest.fixture(scope="module")
+def swin():
+    """Small in depth but for the backbone."""
     torch.manual_seed(0)
-    swin = dict(strict_img_size=False, always_partition=True)
+    options = dict(strict_img_size=False, always_partition=True)
     network = DINO(
-        TimmBackbone("swin_tiny_patch4_window7_224", options=swin, map_norm=True),
+        TimmBackbone("swin_tiny_patch4_window7_224", options=options, map_norm=True),
         ChannelMapper([192, 384, 768], 32, 4),
         SinePositionEncoding(16, 20),
         DeformableTransformer(32, 2, 1, 2, 32),
@@ -135,7 +138,14 @@ def test_a_swin_transformer_has_the_authors_names():
         num_queries=7,
         denoising=ContrastiveDenoising(4),
     )
-    ours = network.state_dict()
+    with torch.no_grad():
+        network.label_embed.weight[-1] = 0  # a row that nothing reads
+    return network
+
+
+def test_a_swin_transformer_has_the_authors_names(swin):
+    """As in the original's `swin_transformer.py`."""
+    ours = swin.state_dict()
     theirs = convert_state_dict(ours, to="official")
     swin_keys = {
         "backbone.0.patch_embed.proj.weight": (96, 3, 4, 4),
@@ -147,7 +157,7 @@ def test_a_swin_transformer_has_the_authors_names():
     }
     assert {key: tuple(theirs[key].shape) for key in swin_keys} == swin_keys
     index = theirs["backbone.0.layers.0.blocks.0.attn.relative_position_index"]
-    own = network.backbone.model.layers[0].blocks[0].attn.relative_position_index
+    own = swin.backbone.model.layers[0].blocks[0].attn.relative_position_index
     assert torch.equal(index.flatten(), own.flatten())
     assert detect_format(theirs) == "official"
     _same(convert_state_dict(theirs), ours)
@@ -156,9 +166,42 @@ def test_a_swin_transformer_has_the_authors_names():
     assert architecture.network_config()["backbone"]["name"] == "swin_tiny_patch4_window7_224"
 
 
+def test_a_swin_transformer_has_mmdetections_names(swin):
+    """As in its `swin.py`, whose `nn.Unfold` takes the four pixels that are merged channel by channel."""
+    ours = swin.state_dict()
+    theirs = convert_state_dict(ours, to="mmdet")
+    keys = {
+        "backbone.patch_embed.projection.weight": (96, 3, 4, 4),
+        "backbone.patch_embed.norm.bias": (96,),
+        "backbone.stages.0.downsample.reduction.weight": (192, 384),
+        "backbone.stages.2.blocks.5.attn.w_msa.relative_position_bias_table": (169, 12),
+        "backbone.stages.2.blocks.5.attn.w_msa.relative_position_index": (49, 49),
+        "backbone.stages.2.blocks.5.attn.w_msa.qkv.weight": (1152, 384),
+        "backbone.stages.3.blocks.1.ffn.layers.0.0.weight": (3072, 768),
+        "backbone.stages.3.blocks.1.ffn.layers.1.weight": (768, 3072),
+        "backbone.norm1.weight": (192,),
+        "backbone.norm3.bias": (768,),
+    }
+    assert {key: tuple(theirs[key].shape) for key in keys} == keys
+    assert not any(key.startswith("backbone.model.") for key in theirs)
+    assert detect_format(theirs) == "mmdet"
+    _same(convert_state_dict(theirs), ours)
+
+    pixels = torch.randn(1, 6, 8, 96)
+    merge, beginning = swin.backbone.model.layers[1].downsample, "backbone.stages.0.downsample."
+    unfolded = torch.nn.functional.unfold(pixels.permute(0, 3, 1, 2), 2, stride=2).transpose(1, 2)
+    normed = torch.nn.functional.layer_norm(
+        unfolded, (384,), theirs[f"{beginning}norm.weight"], theirs[f"{beginning}norm.bias"]
+    )
+    merged = torch.nn.functional.linear(normed, theirs[f"{beginning}reduction.weight"])
+    torch.testing.assert_close(merged.view(1, 3, 4, 192), merge(pixels), atol=1e-5, rtol=1e-4)
+
+
 def test_the_swin_l_of_the_paper_is_recognised():
     with torch.device("meta"):
         network = build_network("dino_swin_l_4scale")
         state = dict(network.state_dict())
     assert detect_format(state).architecture.config_name == "dino_swin_l_4scale"
     assert sum(p.numel() for p in network.parameters()) == 217_230_066  # as of the original code
+    file = CheckpointFile(convert_state_dict(state, to="official"), {})
+    assert base_of(None, "dino_swin_l.pth", file).name == "dino_swin_l_4scale"

@@ -8,9 +8,9 @@ import torch
 from detr_kit import build_network
 from detr_kit.checkpoints import convert_state_dict, detect_format
 from detr_kit.errors import InputError
-from detr_kit.families import family_of_network
 
-from ..small_models import CONFIGS
+from ..places import SMALL
+from ..small_models import formats_of
 
 DAMAGES = {
     "no dimension": lambda tensor: torch.tensor(3.0),
@@ -22,9 +22,9 @@ DAMAGES = {
 }
 
 
-@pytest.fixture(scope="module", params=CONFIGS)
+@pytest.fixture(scope="module", params=SMALL)
 def network(request):
-    return build_network(CONFIGS[request.param])
+    return build_network(SMALL[request.param])
 
 
 def _first_of_each(state):
@@ -54,8 +54,8 @@ def test_a_misshapen_tensor_is_one_message(network, damage):
 
 
 def test_a_truncated_file_is_one_message_in_every_format(network):
-    for names in family_of_network(network).key_names:
-        state = convert_state_dict(network.state_dict(), to=names.format)
+    for format in formats_of(network):
+        state = convert_state_dict(network.state_dict(), to=format)
         keys = list(state)
         for count in range(0, len(keys), 25):
             _is_known_or_refused({key: state[key] for key in keys[:count]})

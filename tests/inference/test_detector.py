@@ -1,5 +1,6 @@
 """The Detector and its Detections."""
 
+import io
 import json
 
 import cv2
@@ -105,6 +106,7 @@ def test_plot_draws_and_save_writes(detector, photo, tmp_path):
     assert after.shape == before.shape
     assert tuple(after[40, 10]) == class_colour(2)  # the left edge
     assert (after[40, 30] == before[40, 30]).all()  # the inside stays
+    assert (np.array(Image.open(io.BytesIO(found._repr_png_()))) == after).all()  # as notebooks show it
     assert found.save(tmp_path / "deep" / "out.jpg").is_file()
     with pytest.raises(InputError, match=r"try a .png or .jpg name"):
         found.save(tmp_path / "out.xyz")

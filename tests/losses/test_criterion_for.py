@@ -10,13 +10,13 @@ from detr_kit.losses import HungarianMatcher, SetCriterion, criterion_for
 from detr_kit.models import SigmoidPostprocessor
 from detr_kit.registry import MODELS, build
 
-from ..small_models import CONFIGS
+from ..places import SMALL
 from .made_up import an_output, two_targets
 
 
-@pytest.fixture(scope="module", params=CONFIGS)
+@pytest.fixture(scope="module", params=SMALL)
 def network(request):
-    return build_network(CONFIGS[request.param], num_classes=3)
+    return build_network(SMALL[request.param], num_classes=3)
 
 
 def _settings(criterion):

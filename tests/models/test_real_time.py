@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from detr_kit import build_network
+from detr_kit.checkpoints import detect_format
 from detr_kit.errors import InputError
 from detr_kit.losses import criterion_for
 from detr_kit.models.layers.fuse import fuse
@@ -172,3 +173,17 @@ def build_with(**changes):
     config = read_config(TINY_RT_DETR)
     config.merge_from_dict({"model": {"network": changes}})
     return build_network(config)
+
+
+def test_weights_tell_of_heads_and_of_a_backbone_without_its_last_stage():
+    network = build_network("d_fine_n_shapes")
+    found = detect_format(network.state_dict()).architecture.network
+    assert found["backbone"]["strides"] == (8, 16)
+    assert found["neck"]["in_channels"] == [256, 512]
+    assert found["decoder"]["num_heads"] == found["neck"]["num_heads"] == 4
+    again = build(found | {"num_queries": 30}, MODELS)  # which they do not tell
+    again.load_state_dict(network.state_dict())
+    images = torch.rand(1, 3, 64, 96)
+    with torch.inference_mode():
+        expected, same = network.eval()(images), again.eval()(images)
+    assert torch.equal(expected.logits, same.logits)

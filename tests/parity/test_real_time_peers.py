@@ -17,7 +17,7 @@ transformers = pytest.importorskip("transformers")
 
 NAMES = [name for name in config_names() if name.startswith(("rt_detr", "d_fine"))]
 # Small ones on every run, the others with --slow: a network of 76 million parameters takes its time.
-QUICK = ("rt_detr_r18", "rt_detr_v2_r18_dsp", "d_fine_n", "d_fine_s")
+QUICK = ("rt_detr_r18", "rt_detr_v2_r18_dsp", "d_fine_n", "d_fine_s", "d_fine_n_shapes")
 CASES = [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in NAMES]
 CLASSES = tuple(f"thing {i}" for i in range(7))
 

@@ -14,6 +14,7 @@ from ...errors import InputError
 from ..annotation_table import MAX_LEFT_OUT, annotation_table, too_many
 
 SPLITS = ("train", "val", "test")
+_TO_MEASURE_ON = ("test", "val", "all", "train")
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,18 @@ class DataSource:
     format: str
     path: Path
     splits: dict[str, Split]
+
+    def split_to_measure(self, name: str | None) -> Split:
+        """The named split; by default the first of test, val, the whole set, train that there is.
+
+        Raises:
+            InputError: no such split.
+        """
+        if name is None:
+            return next(self.splits[name] for name in _TO_MEASURE_ON if name in self.splits)
+        if name not in self.splits:
+            raise InputError(f"--split {name}: {self.path} has {', '.join(self.splits)}")
+        return self.splits[name]
 
 
 def split_name(text: str) -> str | None:

@@ -14,7 +14,7 @@ from ...registry import DATASETS
 from ...storage import join, read_bytes
 from ..annotation_table import annotation_table
 from ..coco_annotations import labels_of_categories
-from ..detection_dataset import DetectionDataset, Sample, as_annotated
+from ..detection_dataset import DetectionDataset, Picture, as_annotated
 from ..image_io import decode_image
 from .disk_cache import ShardCache
 from .index import ShardIndex
@@ -106,7 +106,7 @@ class ShardDataset(DetectionDataset):
         used = set(self.index.samples.category_ids[self._is_object].tolist())
         self._number_as(learned, used, of)
 
-    def _load(self, index: int) -> Sample:
+    def _picture(self, index: int) -> Picture:
         row = int(self._indices[index])
         entry, image, name = self._read(row)
         table = annotation_table(name, {**entry, "categories": self.index.categories})
@@ -116,7 +116,7 @@ class ShardDataset(DetectionDataset):
         rows = np.flatnonzero((table.faults == 0) & (self.keep_crowd | ~table.crowd))
         ids = np.array([self.index.categories[label]["id"] for label in table.label[rows]], dtype=np.int64)
         image_id = int(self.index.samples.image_ids[row])
-        return self._sample(pixels, table.corners[rows], ids, image_id, name)
+        return Picture(pixels, table.corners[rows], ids, image_id, name)
 
     def _read(self, row: int) -> tuple[dict[str, Any], bytes, str]:
         """A sample's JSON, its image, and what messages call it; both lie together, and are read at once."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -13,6 +14,8 @@ from torchvision.ops import FrozenBatchNorm2d
 from ...errors import InputError
 from ...registry import MODELS
 from ..layers import checkpointing as checkpointed
+from ..layers.clamp import Clamp
+from ..layers.fuse import folded
 from .weights import load_weights
 
 
@@ -93,6 +96,22 @@ class HGConvolution(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.lab(self.act(self.bn(self.conv(x))))
+
+    @torch.no_grad()
+    def fused(self) -> nn.Module:
+        """The same function, in evaluation, as a convolution and an activation: a map is touched once less.
+
+        scale · relu(x) + bias is scale · x + bias that does not pass bias, to which zeros are taken.
+        """
+        weight, bias = folded(self.conv, self.bn)
+        activation: nn.Module = self.act
+        if isinstance(self.lab, LearnableAffine):
+            scale, shift = self.lab.scale, self.lab.bias
+            weight, bias, end = weight * scale, bias * scale + shift, float(shift)
+            activation = Clamp(low=end) if scale >= 0 else Clamp(high=end)
+        convolution = copy.deepcopy(self.conv)
+        convolution.weight, convolution.bias = nn.Parameter(weight), nn.Parameter(bias)
+        return nn.Sequential(convolution, activation)
 
 
 class LightConvolution(nn.Module):
@@ -236,6 +255,13 @@ class HGNetv2(nn.Module):
         for part in self._frozen():
             part.eval()
         return self
+
+    def parameter_layers(self) -> dict[str, int]:
+        """The layer of each parameter, 0 for the stem: what learning rates may decay by."""
+        return {
+            name: 1 + int(name.split(".")[1]) if name.startswith("stages.") else 0
+            for name, _ in self.named_parameters()
+        }
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Images (B, 3, H, W) -> maps (B, out_channels[i], ⌈H / stride⌉, ⌈W / stride⌉), finest first."""

@@ -131,6 +131,13 @@ class ResNet(nn.Module):
                     getattr(self, f"layer{stage}").eval()
         return self
 
+    def parameter_layers(self) -> dict[str, int]:
+        """The layer of each parameter, 0 for the stem, n for layern: what learning rates may decay by."""
+        return {
+            name: int(name[len("layer")]) if name.startswith("layer") else 0
+            for name, _ in self.named_parameters()
+        }
+
     def forward(self, images: Tensor) -> list[Tensor]:
         """Images (B, 3, H, W) -> maps (B, out_channels[i], ⌈H / stride⌉, ⌈W / stride⌉), finest first."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(images))))

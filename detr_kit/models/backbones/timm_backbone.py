@@ -29,18 +29,20 @@ class TimmBackbone(nn.Module):
         options: what the network is built with besides, as timm has it. For images of any size a Swin
             Transformer needs dict(strict_img_size=False, always_partition=True), a ViT
             dict(dynamic_img_size=True).
-        norm: "frozen" keeps batch norms as they were trained; "batch" trains them.
-        frozen: beginnings of parameters' names that do not learn, such as ("stem", "stages.0").
+        norm: "frozen" keeps batch norms, where there are any, as they were trained; "batch" trains them.
+        frozen: beginnings of parameters' names that do not learn, such as ("stem", "stages.0"); ("",) is all.
         map_norm: a LayerNorm after each map, as detectors with a Swin Transformer have.
-        pretrained: load timm's weights, which may download them.
+        pretrained: load timm's weights, which may download them; a text names which, such as "ms_in22k".
         weights: a .pth or .safetensors file with timm's keys.
-        checkpointing: recompute stages in the backward pass instead of keeping their activations.
+        checkpointing: recompute stages in the backward pass instead of keeping their activations; not where
+            there are batch norms that learn, whose statistics would be counted twice.
 
     Attributes:
         out_channels: channels of each returned map; strides: of each.
 
     Raises:
-        InputError: timm is missing, has no such network or no such maps of it, or weights do not fit.
+        InputError: timm is missing, has no such network or no such maps of it, weights do not fit or cannot
+            be fetched, or an argument is out of range.
     """
 
     def __init__(
@@ -50,10 +52,10 @@ class TimmBackbone(nn.Module):
         strides: Sequence[int] = (8, 16, 32),
         blocks: Sequence[int] | None = None,
         options: Mapping[str, Any] | None = None,
-        norm: str = "batch",
+        norm: str = "frozen",
         frozen: Sequence[str] = (),
         map_norm: bool = False,
-        pretrained: bool = False,
+        pretrained: bool | str = False,
         weights: str | None = None,
         checkpointing: bool = False,
     ) -> None:
@@ -74,11 +76,17 @@ class TimmBackbone(nn.Module):
             from timm.utils.model import freeze_batch_norm_2d
 
             self.model = freeze_batch_norm_2d(self.model)
+        elif checkpointing and any(isinstance(module, nn.BatchNorm2d) for module in self.model.modules()):
+            raise InputError(
+                'TimmBackbone: checkpointing=True with norm="batch" counts its statistics twice; set '
+                'norm="frozen" or checkpointing=False'
+            )
+        self.checkpointing = checkpointing
         self.map_norms = nn.ModuleList(nn.LayerNorm(c) for c in self.out_channels) if map_norm else None
         if weights is not None:
             self.load_weights(weights)
         self._freeze(frozen)
-        self.model.set_grad_checkpointing(checkpointing)
+        self.train()
 
     def _freeze(self, frozen: Sequence[str]) -> None:
         named = dict(self.model.named_parameters())
@@ -118,6 +126,12 @@ class TimmBackbone(nn.Module):
             )
         self.model.load_state_dict({key: state[key] for key in own if key in state}, strict=False)
 
+    def train(self, mode: bool = True) -> TimmBackbone:
+        """Training mode, or evaluation, where nothing is recomputed, so that what is exported is plain."""
+        if self.checkpointing:
+            self.model.set_grad_checkpointing(mode)
+        return super().train(mode)
+
     def parameter_layers(self) -> dict[str, int]:
         """The layer of each parameter, from 0 for the stem: what learning rates may decay by."""
         from timm.models import group_parameters
@@ -146,26 +160,36 @@ class TimmBackbone(nn.Module):
         return [norm(m.permute(0, 2, 3, 1)).permute(0, 3, 1, 2) for norm, m in pairs]
 
 
-def _create(name: str, options: Mapping[str, Any], pretrained: bool, indices: Sequence[int] | None) -> Any:
+def _create(
+    name: str, options: Mapping[str, Any], pretrained: bool | str, indices: Sequence[int] | None
+) -> Any:
     try:
         import timm
     except ImportError as error:
         raise InputError(
-            f"TimmBackbone: {name} is a network of timm, which is not installed; pip install timm"
+            f"TimmBackbone: {name} is a network of timm, which is not installed; pip install 'detr-kit[timm]'"
         ) from error
     if not timm.is_model(name):
         close = difflib.get_close_matches(name, timm.list_models(), n=3)
         hint = f"; did you mean {', '.join(close)}?" if close else ""
         raise InputError(f"TimmBackbone: timm {timm.__version__} has no network {name!r}{hint}")
+    tagged = f"{name}.{pretrained}" if isinstance(pretrained, str) else name
     wanted: dict[str, Any] = {} if indices is None else {"out_indices": tuple(indices)}
     try:
         return timm.create_model(
-            name, pretrained=pretrained, features_only=True, feature_cls="getter", **wanted, **options
+            tagged, pretrained=bool(pretrained), features_only=True, feature_cls="getter", **wanted, **options
         )
     except (TypeError, AttributeError, AssertionError, IndexError) as error:
         raise InputError(
             f"TimmBackbone: {name} cannot be built for its maps with {wanted | dict(options)} ({error}); "
             "correct options and blocks, or take another network"
+        ) from error
+    except (OSError, RuntimeError) as error:
+        if not pretrained:
+            raise
+        raise InputError(
+            f"TimmBackbone: timm's weights of {tagged} cannot be had ({error}); set "
+            "model.network.backbone.weights to a file with them, or pretrained=False to train from scratch"
         ) from error
 
 

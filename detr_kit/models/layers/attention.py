@@ -6,6 +6,27 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .dropout import dropout
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout_p: float) -> Tensor:
+    """softmax(q kᵀ / √c) v, a share of the softmax dropped.
+
+    Args:
+        q: (B, heads, Q, c); k: (B, heads, K, c); v: (B, heads, K, d).
+        mask: broadcasts to (B, heads, Q, K), False where a query must not see a key, or None.
+
+    Returns:
+        (B, heads, Q, d).
+    """
+    if dropout_p == 0 or q.device.type != "cpu":
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout_p)
+    # What PyTorch does on a CPU too where there is dropout, but for the price of its masks.
+    logits = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
+    if mask is not None:
+        logits = logits.masked_fill(~mask, float("-inf"))
+    return dropout(logits.softmax(-1), dropout_p) @ v
+
 
 class MultiheadAttention(nn.Module):
     """Batch-first attention with nn.MultiheadAttention's parameters (Vaswani et al. 2017).
@@ -54,9 +75,7 @@ class MultiheadAttention(nn.Module):
         mask = None if key_padding_mask is None else ~key_padding_mask[:, None, None, :]
         if attention_mask is not None:
             mask = ~attention_mask if mask is None else mask & ~attention_mask
-        attended = F.scaled_dot_product_attention(
-            q, k, v, attn_mask=mask, dropout_p=self.dropout if self.training else 0.0
-        )
+        attended = attend(q, k, v, mask, self.dropout if self.training else 0.0)
         return self.out_proj(attended.transpose(1, 2).flatten(-2))
 
     def queries_and_keys(self, query: Tensor, key: Tensor, *_: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+
+from .attention import attend
 
 
 def _linears(embed_dims: int, count: int) -> list[nn.Linear]:
@@ -38,9 +39,7 @@ class ConditionalSelfAttention(nn.Module):
         k = self.key_content(x) + self.key_position(position)
         q, k, v = (_heads(t, self.num_heads) for t in (q, k, self.value(x)))
         mask = None if attention_mask is None else ~attention_mask
-        attended = F.scaled_dot_product_attention(
-            q, k, v, attn_mask=mask, dropout_p=self.dropout if self.training else 0.0
-        )
+        attended = attend(q, k, v, mask, self.dropout if self.training else 0.0)
         return self.out_proj(attended.transpose(1, 2).flatten(-2))
 
 
@@ -91,13 +90,8 @@ class ConditionalCrossAttention(nn.Module):
         """
         q, k = self.queries_and_keys(x, query_position, query_sine, memory, position)
         mask = None if key_padding_mask is None else ~key_padding_mask[:, None, None, :]
-        attended = F.scaled_dot_product_attention(
-            q,
-            k,
-            _heads(self.value(memory), self.num_heads),
-            attn_mask=mask,
-            dropout_p=self.dropout if self.training else 0.0,
-        )
+        v = _heads(self.value(memory), self.num_heads)
+        attended = attend(q, k, v, mask, self.dropout if self.training else 0.0)
         return self.out_proj(attended.transpose(1, 2).flatten(-2))
 
     def queries_and_keys(

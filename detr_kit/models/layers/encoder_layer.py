@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .attention import MultiheadAttention
+from .dropout import Dropout
 from .feed_forward import FeedForward
 
 
@@ -27,7 +28,7 @@ class EncoderLayer(nn.Module):
         self.norm_self_attn = nn.LayerNorm(embed_dims)
         self.ffn = FeedForward(embed_dims, ffn_dims, dropout, activation)
         self.norm_ffn = nn.LayerNorm(embed_dims)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, position: Tensor, padding_mask: Tensor | None) -> Tensor:
         query = x + position

@@ -9,6 +9,8 @@ from typing import cast
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .dropout import Dropout, relu_dropout
+
 
 class FeedForward(nn.Module):
     """linear, activation, dropout, linear (Vaswani et al. 2017, section 3.3)."""
@@ -23,12 +25,15 @@ class FeedForward(nn.Module):
         super().__init__()
         self.activation = activation
         self.linear1 = nn.Linear(embed_dims, hidden_dims)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.linear2 = nn.Linear(hidden_dims, embed_dims)
 
     def forward(self, x: Tensor) -> Tensor:
         """(…, embed_dims) -> (…, embed_dims)."""
-        return self.linear2(self.dropout(self.activation(self.linear1(x))))
+        hidden = self.linear1(x)
+        if self.training and self.activation is F.relu:
+            return self.linear2(relu_dropout(hidden, self.dropout.p))
+        return self.linear2(self.dropout(self.activation(hidden)))
 
 
 class MLP(nn.Module):

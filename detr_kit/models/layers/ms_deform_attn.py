@@ -175,10 +175,10 @@ class MSDeformAttn(nn.Module):
 
 def _whole_pixels(locations: Tensor, shapes: Shapes) -> Tensor:
     """The centres of the pixels that RT-DETRv2 rounds to: ⌊x · W + 0.5⌋, and none beyond the last."""
+    # Numbers and no tensor of them: an exported graph has sizes that are free.
     levels = []
     for level, (height, width) in enumerate(shapes):
-        size = locations.new_tensor([width, height])
-        pixel = (locations[:, :, :, level] * size + 0.5).trunc()
-        pixel = torch.minimum(pixel.clamp(min=0), size - 1)
-        levels.append((pixel + 0.5) / size)
+        places = zip(locations[:, :, :, level].unbind(-1), (width, height), strict=True)
+        centres = [((x * size + 0.5).trunc().clamp(0, size - 1) + 0.5) / size for x, size in places]
+        levels.append(torch.stack(centres, dim=-1))
     return torch.stack(levels, dim=3)

@@ -149,6 +149,22 @@ class Denoising:
         matches = _matches(counts, groups, size, device)
         return DenoisingQueries(labels, boxes, padding, mask, matches, groups, self.teaches_padding)
 
+    def of_batch(
+        self, images: Tensor, targets: Sequence[Target] | None, *, num_queries: int, num_classes: int
+    ) -> DenoisingQueries:
+        """Make the queries of (B, 3, H, W) images, on their device.
+
+        Where a network trains without targets there is nothing to denoise, and its parameters have gradients
+        all the same.
+        """
+        nothing = {"labels": torch.zeros(0, dtype=torch.int64), "boxes": torch.zeros(0, 4)}
+        return self(
+            [nothing] * images.shape[0] if targets is None else targets,
+            num_queries=num_queries,
+            num_classes=num_classes,
+            device=images.device,
+        )
+
     def draw(self, batch: int, count: int, num_classes: int, device: torch.device) -> Noise:
         """Random numbers for `count` queries in each image, from torch's generator of the device."""
         return Noise(
@@ -168,13 +184,6 @@ class Denoising:
         sides = boxes[..., 2:]
         reach = torch.cat((sides / 2, sides), dim=-1)
         return boxes + (noise.size * 2 - 1) * reach * self.box_noise
-
-
-def no_objects(batch: int) -> list[dict[str, Tensor]]:
-    """Targets of images without objects: where a network trains without targets there is nothing to denoise,
-    and its parameters have gradients all the same."""
-    nothing = {"labels": torch.zeros(0, dtype=torch.int64), "boxes": torch.zeros(0, 4)}
-    return [nothing] * batch
 
 
 def _padded(

@@ -70,11 +70,15 @@ def test_every_parameter_is_used():
 
 
 def test_what_is_frozen_does_not_learn():
-    backbone = TimmBackbone("resnet18", norm="frozen", frozen=("conv1", "layer1")).train()
+    backbone = TimmBackbone("resnet18", frozen=("conv1", "layer1")).train()
     assert not any(isinstance(module, nn.BatchNorm2d) for module in backbone.modules())
     learning = {name for name, p in backbone.named_parameters() if p.requires_grad}
     assert learning
     assert all(name.startswith(("model.layer2", "model.layer3", "model.layer4")) for name in learning)
+    whole = TimmBackbone("convnext_atto", frozen=("",))
+    assert not any(parameter.requires_grad for parameter in whole.parameters())
+    trained = TimmBackbone("resnet18", norm="batch")
+    assert any(isinstance(module, nn.BatchNorm2d) for module in trained.modules())
 
 
 def test_weights_come_from_a_file(tmp_path):
@@ -101,6 +105,13 @@ def test_checkpointing_changes_nothing():
         torch.testing.assert_close(a.grad, b.grad)
 
 
+def test_nothing_is_recomputed_in_evaluation():
+    backbone = TimmBackbone("convnext_atto", checkpointing=True)
+    assert any(getattr(module, "grad_checkpointing", False) for module in backbone.modules())
+    backbone.eval()
+    assert not any(getattr(module, "grad_checkpointing", False) for module in backbone.modules())
+
+
 def test_learning_rates_decay_by_layer():
     network = nn.ModuleDict(
         {"backbone": TimmBackbone("vit_small_patch14_dinov2", blocks=(11,)), "head": nn.Linear(2, 2)}
@@ -125,11 +136,23 @@ def test_learning_rates_decay_by_layer():
         (dict(name="convnext_tyny"), "no network 'convnext_tyny'; did you mean convnext_tiny"),
         (dict(name="resnet18", strides=(7,)), "maps of the strides 2, 4, 8, 16, 32"),
         (dict(name="vit_small_patch14_dinov2"), r"give blocks=\(…\) in place of strides"),
-        (dict(name="resnet18", frozen=("stem",)), "begin with conv1, bn1, layer1"),
+        (dict(name="resnet18", norm="batch", frozen=("stem",)), "begin with conv1, bn1, layer1"),
         (dict(name="resnet18", options=dict(nope=3)), "correct options and blocks"),
         (dict(name="resnet18", norm="group"), 'it must be "frozen" or "batch"'),
+        (dict(name="resnet18", norm="batch", checkpointing=True), "counts its statistics twice"),
     ],
 )
 def test_what_cannot_be_built_is_said(arguments, message):
     with pytest.raises(InputError, match=message):
         TimmBackbone(**arguments)
+
+
+def test_weights_that_cannot_be_fetched_are_one_message(monkeypatch):
+    def offline(*args, **kwargs):
+        raise ConnectionError("no network")
+
+    monkeypatch.setattr("timm.models._builder.load_state_dict_from_hf", offline)
+    with pytest.raises(InputError, match=r"of convnext_atto cannot be had \(no network\); set "):
+        TimmBackbone("convnext_atto", pretrained=True)
+    with pytest.raises(InputError, match=r"of convnext_atto\.nope cannot be had \(Invalid pretrained tag"):
+        TimmBackbone("convnext_atto", pretrained="nope")

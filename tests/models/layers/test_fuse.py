@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torchvision.ops import FrozenBatchNorm2d
 
-from detr_kit.models import HGNetv2
+from detr_kit.models.backbones.hgnet_v2 import HGNetv2, LearnableAffine
 from detr_kit.models.layers.convolution import ConvNorm
 from detr_kit.models.layers.fuse import fuse
 from detr_kit.models.layers.rep_vgg import CSPRepLayer, RepVGGBlock
@@ -52,13 +52,15 @@ def test_repvgg_becomes_one_convolution():
     assert convolution.kernel_size == (3, 3)
 
 
+@pytest.mark.parametrize("scale", [0.7, 0.0, -0.7])
 @torch.no_grad()
-def test_a_backbone_keeps_its_affine_steps():
+def test_a_backbones_affine_steps_are_part_of_its_convolutions(scale):
     network = shaken(HGNetv2("B0", strides=(8, 16)))
     for module in network.modules():
-        if hasattr(module, "scale"):
-            module.scale.fill_(0.7)
+        if isinstance(module, LearnableAffine):
+            module.scale.fill_(scale)
             module.bias.fill_(0.2)
+    assert not any(isinstance(module, LearnableAffine) for module in fuse(network).modules())
     x = torch.randn(1, 3, 64, 64)
     for found, expected in zip(fuse(network)(x), network(x), strict=True):
         torch.testing.assert_close(found, expected, atol=1e-4 * float(expected.abs().max()), rtol=1e-4)
