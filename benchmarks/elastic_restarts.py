@@ -116,13 +116,7 @@ class Run:
         else:
             agent = ["--standalone", "--nproc-per-node", "2"]
         command = [sys.executable, "-m", "torch.distributed.run", *agent, "--max-restarts", "9"]
-        command += [
-            str(ROOT / "tools" / "train.py"),
-            str(CONFIG),
-            "--work-dir",
-            str(self.work_dir),
-            "--resume",
-        ]
+        command += [str(ROOT / "tools" / "train.py"), str(CONFIG), "--work-dir", str(self.work_dir)]
         command += ["--resume", "--launcher", "pytorch", "--cfg-options", f"data_root={self.data}"]
         command += [f"train_cfg.max_epochs={EPOCHS}", "default_hooks.checkpoint.by_epoch=False"]
         command += ["default_hooks.checkpoint.interval=4", "train_cfg.val_interval=3"]
@@ -131,6 +125,7 @@ class Run:
             **os.environ,
             "CUDA_VISIBLE_DEVICES": "",
             "PYTHONPATH": str(ROOT),
+            "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",
         }
         self.work_dir.mkdir(exist_ok=True)
         with (self.work_dir / f"agent_{number}.log").open("a") as log:

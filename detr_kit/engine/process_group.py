@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -33,11 +34,13 @@ def process_group(launcher: str, timeout: float | None = None) -> Iterator[None]
         timeout: seconds that a process may be waited for; by default torch's, half an hour.
 
     Raises:
-        InputError: another process was lost in the middle of the work, or did not come in time: which one.
+        InputError: another process was lost in the middle of the work, or did not come in time: which one;
+            or torchrun could not start processes again.
     """
     if dist.is_initialized():
         yield
         return
+    _check_restarts(launcher)
     _start_without_gpu(launcher, timeout)
     try:
         yield
@@ -58,6 +61,17 @@ def process_group(launcher: str, timeout: float | None = None) -> Iterator[None]
             gc.collect()
             dist.destroy_process_group()
             gc.collect()
+
+
+def _check_restarts(launcher: str) -> None:
+    """torchrun's own store keeps the addresses of processes that are gone (pytorch/pytorch#135712)."""
+    allowed = int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", 0))
+    if launcher == "pytorch" and allowed and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+        raise InputError(
+            f"torchrun --max-restarts {allowed}: processes that torchrun starts again would look for "
+            "those that are gone. Start it with TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 in "
+            "the environment, and with --standalone or --rdzv-backend c10d"
+        )
 
 
 def _start_without_gpu(launcher: str, timeout: float | None) -> None:

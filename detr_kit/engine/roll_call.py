@@ -11,7 +11,7 @@ import time
 import torch.distributed as dist
 from torch.distributed.distributed_c10d import _get_default_store
 
-_GRACE = 5.0
+_GRACE = 2.0
 """Seconds in which processes that wait for the same one come out of it."""
 _HERE, _LEFT = "detr_kit/here/{}", "detr_kit/left/{}"
 

@@ -76,7 +76,8 @@ def test_kubernetes(shapes, tmp_path, environment):
     assert pod["subdomain"] == service["metadata"]["name"]
     assert service["spec"]["selector"]["job-name"] == job["metadata"]["name"]
     container = pod["containers"][0]
-    of_pod = dict(
+    of_pod = {variable["name"]: variable["value"] for variable in container["env"]}
+    of_pod |= dict(
         FIRST="127.0.0.1",
         CONFIG=str(CONFIG),
         WORK_DIR=str(tmp_path / "run"),
