@@ -37,7 +37,7 @@ from .hooks.skipped_images import SkippedImagesHook
 from .hooks.unused_parameters import UnusedParametersHook
 from .resume import check_same_classes, go_on
 from .roll_call import come
-from .sharding import BLOCK, ShardingHook, is_sharded, load_weights, shard, whole_state
+from .sharding import ShardingHook, block_of, is_sharded, load_weights, shard, whole_state
 from .steady_batches import WorkerRestarts
 from .trainable_detector import unwrap
 
@@ -207,7 +207,7 @@ class DetectionRunner(Runner):
         sharding = self.cfg.get("fsdp")
         if self.distributed and sharding:
             model = model.to(get_device())
-            shard(model, sharding.get("block", BLOCK) if isinstance(sharding, Mapping) else BLOCK)
+            shard(model, block_of(sharding))
             return model
         if not self.distributed or torch.cuda.is_available():
             return super().wrap_model(model_wrapper_cfg, model)

@@ -29,6 +29,19 @@ BLOCK = 500_000
 _WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
 
+def block_of(setting: Any) -> int:
+    """The `block` of `shard` that a config's `fsdp` asks for: True, or dict(block=N).
+
+    Raises:
+        InputError: something else.
+    """
+    block = setting.get("block", BLOCK) if isinstance(setting, Mapping) else BLOCK
+    known = setting is True or (isinstance(setting, Mapping) and set(setting) <= {"block"})
+    if not known or not isinstance(block, int) or block < 1:
+        raise InputError(f"fsdp={setting!r}: neither True nor dict(block=PARAMETERS)")
+    return block
+
+
 def shard(model: nn.Module, block: int = BLOCK) -> None:
     """Share a model out among the processes of the default group, in place.
 

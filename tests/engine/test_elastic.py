@@ -6,9 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from detr_kit import build_network
+from detr_kit.checkpoints import write_checkpoint
 from detr_kit.engine import train
 from detr_kit.engine.hooks.curves import read_scalars
 from detr_kit.engine.process_group import process_group
+from detr_kit.engine.sharding import block_of
 from detr_kit.errors import InputError
 
 from ..places import CONFIGS
@@ -58,18 +61,27 @@ def _losses(folder):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(shapes, tmp_path_factory):
+def start(tmp_path_factory):
+    """Weights that no process would draw by itself."""
+    path = tmp_path_factory.mktemp("start") / "weights.pth"
+    torch.manual_seed(1)
+    write_checkpoint(path, build_network(CONFIG).state_dict(), {})
+    return "load_from", path
+
+
+@pytest.fixture(scope="module")
+def undisturbed(start, shapes, tmp_path_factory):
     folder = tmp_path_factory.mktemp("undisturbed")
-    code, output = _train(folder, shapes)
+    code, output = _train(folder, shapes, start)
     assert code == 0, output[-3000:]
     return folder
 
 
 @pytest.fixture(scope="module")
-def sharded(shapes, tmp_path_factory):
+def sharded(start, shapes, tmp_path_factory):
     """The same run by FSDP2, every layer of the transformer a block of its own."""
     folder = tmp_path_factory.mktemp("sharded")
-    code, output = _train(folder, shapes, block=1000)
+    code, output = _train(folder, shapes, start, block=1000)
     assert code == 0, output[-3000:]
     return folder
 
@@ -92,10 +104,12 @@ def _leaves(value, name=""):
 
 
 class TestRestarts:
-    def test_processes_that_are_killed_come_back_and_nothing_changes(self, undisturbed, shapes, tmp_path):
+    def test_processes_that_are_killed_come_back_and_nothing_changes(
+        self, start, undisturbed, shapes, tmp_path
+    ):
         """One of two in the middle of a step, then the first in the middle of a checkpoint."""
         faults = [dict(kind="kill", iteration=3, rank=1), dict(kind="kill_in_save", iteration=6, rank=0)]
-        code, output = _train(tmp_path, shapes, faults=faults, restarts=2)
+        code, output = _train(tmp_path, shapes, start, faults=faults, restarts=2)
         assert code == 0, output[-3000:]
         assert {"kill_3", "kill_in_save_6"} <= {path.name for path in tmp_path.iterdir()}
         assert output.count("resumed epoch: 0, iter: ") == 2
@@ -104,7 +118,7 @@ class TestRestarts:
 
     def test_a_process_that_hangs_is_named(self, shapes, tmp_path):
         fault = dict(kind="hang", iteration=4, rank=1)
-        code, output = _train(tmp_path, shapes, ("env_cfg.dist_cfg.timeout", 3), faults=[fault])
+        code, output = _train(tmp_path, shapes, ("env_cfg.dist_cfg.timeout", 10), faults=[fault])
         assert code != 0
         (line,) = [line for line in output.splitlines() if line.startswith("error: rank 0 waited in vain")]
         assert "rank 1 (host " in line
@@ -159,3 +173,8 @@ class TestSharding:
         code, output = _train(tmp_path, shapes, block=1000)
         assert code == 0, output[-3000:]
         _assert_same_bits(_saved(tmp_path), _saved(sharded))
+
+    @pytest.mark.parametrize("setting", ["yes", 1000, {"blocks": 1000}, {"block": 0}])
+    def test_a_setting_that_means_nothing_is_named(self, setting):
+        with pytest.raises(InputError, match="neither True nor dict"):
+            block_of(setting)
