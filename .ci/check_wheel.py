@@ -26,7 +26,7 @@ INSIDE = [  # of every wheel
     "detr_kit/_C.abi3.so",
     "detr_kit/_configs/_base_/runtime.py",
     "detr_kit/_configs/deformable_detr_r50.py",
-    "detr_kit/_weights/deformable_detr_r18_shapes.safetensors",
+    "detr_kit/_weights/d_fine_n_shapes.safetensors",
     "detr_kit/py.typed",
     "detr_kit/weights/published.yaml",
 ]
@@ -107,8 +107,8 @@ def use(python: Path, folder: Path) -> None:
     run([python, "-c", program], folder)
     found = run([detr_kit, "predict", "shapes/val", "--checkpoint", "builtin", "--out", "found"], folder)
     assert any((folder / "found").iterdir()), found
-    run([detr_kit, "train", "deformable_detr_r18_shapes", "--cfg-options", *EPOCH], folder)
-    assert (folder / "work_dirs" / "deformable_detr_r18_shapes" / "epoch_1.pth").is_file()
+    run([detr_kit, "train", "d_fine_n_shapes", "--cfg-options", *EPOCH], folder)
+    assert (folder / "work_dirs" / "d_fine_n_shapes" / "epoch_1.pth").is_file()
 
 
 def run(command: list[object], folder: Path, **environment: str) -> str:

@@ -6,5 +6,5 @@ MODEL = "deformable_detr_r50_two_stage"
 """Taken where neither a model nor weights are named: by training (docs/training.md, "Presets"), and, with its
 published weights, by the Detector."""
 
-BUILTIN = "deformable_detr_r18_shapes"
+BUILTIN = "d_fine_n_shapes"
 """The small one whose weights are in the package, which finds coloured shapes; trained by `make demo`."""

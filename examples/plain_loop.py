@@ -14,7 +14,7 @@ from detr_kit.data import CocoDataset, pad_collate
 from detr_kit.data.normalize import normalize_batch
 from detr_kit.losses import criterion_for
 
-MODEL = "deformable_detr_r18_shapes"
+MODEL = "d_fine_n_shapes"
 root, epochs = sys.argv[1], int(sys.argv[2])
 device = "cuda" if torch.cuda.is_available() else "cpu"
 

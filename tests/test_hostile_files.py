@@ -13,6 +13,7 @@ from detr_kit.cli import main
 from detr_kit.config import read_config
 from detr_kit.data.formats import find_data
 from detr_kit.data.formats.split import split_name
+from detr_kit.defaults import BUILTIN
 from detr_kit.errors import InputError
 from detr_kit.export.metadata import ExportMetadata
 from detr_kit.fine_tune.run import write_fine_tune_config
@@ -38,7 +39,7 @@ def test_an_exported_file_runs_nothing(part):
 def test_a_checkpoint_names_shipped_configs_only(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "evil.py").write_text("open('was_run', 'w')\n")
-    (tmp_path / "deformable_detr_r18_shapes").write_text("open('was_run', 'w')\n")
+    (tmp_path / BUILTIN).write_text("open('was_run', 'w')\n")
     state = read_checkpoint("builtin").state_dict
     write_checkpoint(tmp_path / "w.safetensors", state, {"config": "evil.py"})
     with pytest.raises(InputError, match=r"evil\.py"):

@@ -1,6 +1,6 @@
 # An augmentation of your own in a shipped detector:
 #     detr-kit train --data DATA --model examples/custom_augmentation/config.py --checkpoint builtin
-_base_ = "deformable_detr_r18_shapes"
+_base_ = "d_fine_n_shapes"
 custom_imports = dict(imports=["fog"])  # the file beside this one, which registers Fog
 
 train_dataloader = dict(

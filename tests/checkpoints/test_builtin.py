@@ -8,6 +8,7 @@ from detr_kit import Detector
 from detr_kit.checkpoints import read_checkpoint
 from detr_kit.checkpoints.location import BUILTIN_FILE
 from detr_kit.data import write_shapes
+from detr_kit.defaults import BUILTIN
 from detr_kit.engine import evaluate
 
 
@@ -20,12 +21,12 @@ def shapes(tmp_path_factory):
 
 def test_it_is_small_and_says_where_it_comes_from():
     metadata = read_checkpoint("builtin").metadata
-    assert BUILTIN_FILE.stat().st_size <= 8_000_000
+    assert BUILTIN_FILE.stat().st_size <= 5_000_000
     assert metadata["command"] == "make demo"
-    assert metadata["config"] == "deformable_detr_r18_shapes"
+    assert metadata["config"] == BUILTIN
 
 
-@pytest.mark.parametrize("model", [None, "deformable_detr_r18_shapes"])
+@pytest.mark.parametrize("model", [None, BUILTIN])
 def test_a_detector_needs_nothing_else(model, shapes):
     detector = Detector(model, checkpoint="builtin", device="cpu")
     assert detector.class_names == ("circle", "square", "triangle", "star", "ring")
@@ -35,9 +36,7 @@ def test_a_detector_needs_nothing_else(model, shapes):
 
 @pytest.mark.slow
 def test_its_ap_is_the_one_it_states(shapes, tmp_path):
-    figures = evaluate(
-        "deformable_detr_r18_shapes", "builtin", work_dir=tmp_path, options={"data_root": str(shapes)}
-    )
+    figures = evaluate(BUILTIN, "builtin", work_dir=tmp_path, options={"data_root": str(shapes)})
     assert figures["coco/AP"] == pytest.approx(read_checkpoint("builtin").metadata["AP"], abs=0.01)
 
 

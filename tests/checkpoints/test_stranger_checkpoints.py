@@ -17,6 +17,7 @@ from torch import nn
 from detr_kit import Detector
 from detr_kit.checkpoints import convert_state_dict, load_checkpoint, read_checkpoint, strip_wrapper
 from detr_kit.cli import main
+from detr_kit.defaults import BUILTIN
 from detr_kit.errors import InputError
 from detr_kit.zoo import build_network
 
@@ -283,7 +284,7 @@ class TestNotFinite:
         monkeypatch.chdir(tmp_path)
         state = {key: tensor * float("nan") for key, tensor in read_checkpoint("builtin").state_dict.items()}
         torch.save(state, "nan.pth")
-        weights = ["--model", "deformable_detr_r18_shapes", "--checkpoint", "nan.pth"]
+        weights = ["--model", BUILTIN, "--checkpoint", "nan.pth"]
         for command in (
             ["convert", "nan.pth", "--to", "official", "-o", "out/a.pth"],
             ["export", *weights, "--format", "torch-export", "-o", "out/a.pt2"],

@@ -15,6 +15,7 @@ from detr_kit.checkpoints.location import BUILTIN_FILE
 from detr_kit.cli import main
 from detr_kit.config import read_config
 from detr_kit.data import write_shapes
+from detr_kit.defaults import BUILTIN
 from detr_kit.engine import prepare_config
 from detr_kit.errors import InputError
 from detr_kit.fine_tune.base import _base_of_recipe
@@ -211,7 +212,7 @@ class TestPresets:
 
     def test_the_model_is_the_one_that_the_weights_are_of(self, sets, tmp_path):
         path = write_fine_tune_config(sets / "coco", checkpoint="builtin", work_dir=tmp_path / "run")
-        assert "configs/deformable_detr_r18_shapes.py" in path.read_text()
+        assert f"configs/{BUILTIN}.py" in path.read_text()
         assert "dropout" not in path.read_text()  # as it was trained
         alone = write_fine_tune_config(sets / "coco", work_dir=tmp_path / "alone")
         assert "configs/deformable_detr_r50_two_stage.py" in alone.read_text()
@@ -304,9 +305,7 @@ class TestBeforeTraining:
 
 
 def test_the_builtin_checkpoint_is_one_to_start_from(sets, tmp_path):
-    path = write_fine_tune_config(
-        sets / "yolo", "deformable_detr_r18_shapes", work_dir=tmp_path, checkpoint="builtin"
-    )
+    path = write_fine_tune_config(sets / "yolo", BUILTIN, work_dir=tmp_path, checkpoint="builtin")
     assert checkpoint_path(prepare_config(path).load_from) == BUILTIN_FILE
 
 

@@ -60,6 +60,5 @@ def test_batches_and_detections_are_counted(builtin, value):
 
 def test_a_detector_says_what_it_is(builtin):
     assert repr(builtin) == (
-        "Detector(deformable_detr_refine of builtin, 5 classes: circle, square, triangle, star, …; "
-        "float32 on cpu)"
+        "Detector(d_fine_n of builtin, 5 classes: circle, square, triangle, star, …; float32 on cpu)"
     )

@@ -7,14 +7,16 @@ import pytest
 import torch
 import yaml
 
-from detr_kit.checkpoints import convert_file, convert_state_dict, read_checkpoint
-from detr_kit.checkpoints.location import BUILTIN_FILE
+from detr_kit import build_network
+from detr_kit.checkpoints import convert_file, convert_state_dict, read_checkpoint, write_checkpoint
 from detr_kit.data.shapes import SHAPES
 from detr_kit.weights import download, table
 
+from ..small_models import shake
 from .servers import FileServer, Hub, serving
 
 CLASSES = [*SHAPES]
+MODEL = "deformable_detr_r18_shapes"
 NOWHERE = "http://127.0.0.1:9"  # nothing listens there
 
 
@@ -55,7 +57,7 @@ def publish(tmp_path):
 
     def put(*rows):
         common = dict(
-            config="deformable_detr_r18_shapes", family="Deformable DETR", parameters=3701565, ap=78.3,
+            config=MODEL, family="Deformable DETR", parameters=3701565, ap=78.3,
             licence="Apache-2.0", source="https://example.com/models",
         )  # fmt: skip
         path = tmp_path / "published.yaml"
@@ -69,22 +71,35 @@ def publish(tmp_path):
 
 
 @pytest.fixture(scope="session")
-def checkpoints(tmp_path_factory):
+def shapes_detector(tmp_path_factory):
+    """The file of a small Deformable DETR, which every project has a name for; it was not trained."""
+    path = tmp_path_factory.mktemp("detector") / "shapes.safetensors"
+    torch.manual_seed(0)
+    network = build_network(MODEL)
+    shake(network)
+    for head in network.class_heads:
+        torch.nn.init.normal_(head.bias)  # scores that no threshold leaves out
+    write_checkpoint(path, network.state_dict(), {"classes": CLASSES, "config": MODEL})
+    return path
+
+
+@pytest.fixture(scope="session")
+def checkpoints(tmp_path_factory, shapes_detector):
     """The shapes detector as each project publishes one: file name -> bytes."""
     folder = tmp_path_factory.mktemp("published")
-    state = {key: tensor.float() for key, tensor in read_checkpoint("builtin").state_dict.items()}
+    state = read_checkpoint(shapes_detector).state_dict
     torch.save({"model": convert_state_dict(state, to="official")}, folder / "official.pth")
     meta = {"dataset_meta": {"CLASSES": CLASSES}}
     torch.save({"meta": meta, "state_dict": convert_state_dict(state, to="mmdet")}, folder / "mmdet.pth")
     files = {path.name: path.read_bytes() for path in folder.iterdir()}
-    return files | {"shapes.safetensors": BUILTIN_FILE.read_bytes()}
+    return files | {"shapes.safetensors": shapes_detector.read_bytes()}
 
 
 @pytest.fixture(scope="session")
-def transformers_files(tmp_path_factory):
+def transformers_files(tmp_path_factory, shapes_detector):
     """The same as transformers has it on the hub: file name -> bytes."""
     folder = tmp_path_factory.mktemp("hub") / "shapes"
-    convert_file("builtin", "huggingface", folder)
+    convert_file(shapes_detector, "huggingface", folder)
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 

@@ -21,7 +21,7 @@ from detr_kit.errors import InputError
 from detr_kit.weights import NotHere, fetch_weights, is_remote
 
 from ..places import TINY
-from .conftest import NOWHERE, left_in, sha256
+from .conftest import MODEL, NOWHERE, left_in, sha256
 from .servers import Hub
 from .test_download import FETCH, ROOT
 
@@ -109,7 +109,7 @@ def test_weights_may_be_in_the_older_file(hub, model):
     hub.models[model]["pytorch_model.bin"] = path.read_bytes()
     folder = fetch_weights(model)
     assert {path.name for path in folder.iterdir()} == {"config.json", "pytorch_model.bin"}
-    assert Detector("deformable_detr_r18_shapes", model, "cpu").class_names[0] == "circle"
+    assert Detector(MODEL, model, "cpu").class_names[0] == "circle"
 
 
 def test_weights_may_be_in_several_files(hub, model):
@@ -119,7 +119,7 @@ def test_weights_may_be_in_several_files(hub, model):
     hub.models[model] |= {part: save({n: state[n] for n in keys}) for part, keys in parts.items()}
     index = {"weight_map": {name: part for part, keys in parts.items() for name in keys}}
     hub.models[model]["model.safetensors.index.json"] = json.dumps(index).encode()
-    assert Detector("deformable_detr_r18_shapes", model, "cpu").class_names[0] == "circle"
+    assert Detector(MODEL, model, "cpu").class_names[0] == "circle"
     del hub.models[model]["model-2.safetensors"]
     hub.COMMIT = "d" * 40
     with pytest.raises(InputError, match=r"model-2\.safetensors is not in it, and model\.safetensors\.index"):

@@ -16,9 +16,7 @@ from detr_kit.fine_tune import write_fine_tune_config
 from detr_kit.serving import open_detector
 from detr_kit.weights import NotHere, of_model
 
-from .conftest import CLASSES, NOWHERE, left_in, sha256
-
-MODEL = "deformable_detr_r18_shapes"
+from .conftest import CLASSES, MODEL, NOWHERE, left_in, sha256
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +27,9 @@ def picture(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def expected(picture):
+def expected(picture, shapes_detector):
     """What the shapes detector finds in the picture."""
-    found = Detector(checkpoint="builtin", device="cpu")(picture, 0.3)
+    found = Detector(checkpoint=shapes_detector, device="cpu")(picture, 0.3)
     assert len(found) > 0
     return found
 
