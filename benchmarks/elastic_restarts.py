@@ -61,7 +61,7 @@ def main() -> int:
     report = {
         "date": datetime.date.today().isoformat(),
         "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}",
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}",
         "kills": sum(len(run["killed_at"]) for run in runs),
         "ended_as_undisturbed": f"{sum(run['as_undisturbed'] for run in runs)} of {len(runs)}",
         "runs": runs,

@@ -64,7 +64,7 @@ def main() -> None:
     report = {
         "date": datetime.date.today().isoformat(),
         "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, ray {ray.__version__}",
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, ray {ray.__version__}",
         "images": options.images,
         **figures,
     }
