@@ -32,7 +32,7 @@ class FaultHook(Hook):
     Args:
         kind: "kill" the process; "kill_in_save", with half a checkpoint written; "kill_in_val"; "disk_full",
             files may not grow any more; "nan_weight"; "nan_gradient", for `steps` steps; "sigterm"; "hang",
-            for a minute; "raise" an error.
+            for a while; "raise" an error.
         iteration: of training, from 1.
         steps: see kind; rank: of the process it happens to, None for all.
     """
@@ -55,7 +55,7 @@ class FaultHook(Hook):
         if self.kind == "sigterm" and self._is_now(runner):
             os.kill(os.getpid(), signal.SIGTERM)
         if self.kind == "hang" and self._is_now(runner):
-            time.sleep(60)
+            time.sleep(14)
         if self.kind == "raise" and self._is_now(runner):
             raise InputError("the disk of this machine is full")
         if self.kind == "disk_full" and self._is_now(runner):
