@@ -3,10 +3,12 @@
     python benchmarks/ray_predict.py speed --images 2000 --json speed.json
     python benchmarks/ray_predict.py faults --images 10000 --json faults.json
 
-`speed` runs one actor and two in turn, each actor with one CPU, and compares the images a second between
-the first finished file and the last: models load before. `faults` runs a cluster of two nodes with an actor
-each, kills an actor with -9 and later a whole node, starts the command again where it ended, and compares
-every file with those of one undisturbed process.
+`speed` runs in turn one actor, two actors, and without Ray one process and two that know nothing of each
+other, a core each: what two cores of this machine can do at all. It compares the images a second between 40
+and 90 per cent of the files: models load before. One actor has one core for everything, Ray's own processes
+too, and two have two; with --all-cores one actor has both, and its reading threads use the second.
+`faults` runs a cluster of two nodes with an actor each, kills an actor with -9 and later a whole node, starts
+the command again where it ended, and compares the first files with those of one undisturbed process.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import argparse
 import contextlib
 import datetime
 import json
+import multiprocessing
 import os
 import platform
 import signal
@@ -32,6 +35,7 @@ import cv2
 import numpy as np
 import pyarrow.parquet as pq
 import ray
+import torch
 from ray.cluster_utils import Cluster
 
 from detr_kit.data import write_shapes
@@ -48,6 +52,8 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=96, help="side in pixels (96)")
     parser.add_argument("--images-per-file", type=int, default=50)
     parser.add_argument("--rounds", type=int, default=3, help="of speed (3)")
+    parser.add_argument("--compare", type=int, default=2000, help="images of faults done undisturbed (2000)")
+    parser.add_argument("--all-cores", action="store_true", help="see above")
     parser.add_argument("--json", help="write the figures there")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -58,7 +64,7 @@ def main() -> None:
     report = {
         "date": datetime.date.today().isoformat(),
         "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "machine": f"{platform.processor()}, {os.cpu_count()} cores, ray {ray.__version__}",
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, ray {ray.__version__}",
         "images": options.images,
         **figures,
     }
@@ -82,41 +88,78 @@ def write_photos(folder: Path, count: int, size: int) -> None:
 
 
 def speed(photos: Path, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
-    rates: dict[int, list[float]] = {1: [], 2: []}
-    walls: dict[int, list[float]] = {1: [], 2: []}
+    kinds = {f"{count} {kind}": (measure, count) for kind, measure in KINDS.items() for count in (1, 2)}
+    rates: dict[str, list[float]] = {kind: [] for kind in kinds}
     for turn in range(options.rounds):
-        for count in (1, 2):
-            out = folder / f"out_{turn}_{count}"
-            ray.init(
-                num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=200 * 2**20
-            )
-            started = time.time()
-            predict_dataset(
-                str(photos), out, **MODEL, engine="ray", actors=Actors(count=count),
-                images_per_file=options.images_per_file,
-            )  # fmt: skip
-            walls[count].append(round(time.time() - started, 1))
-            ray.shutdown()
-            ends = sorted(path.stat().st_mtime for path in out.glob("part-*"))
-            # As many files as there are actors come first: they mark the beginning.
-            images = (len(ends) - count) * options.images_per_file
-            rates[count].append(round(images / (ends[-1] - ends[count - 1]), 1))
-            print(f"{count} actor(s): {rates[count][-1]} images/s, {walls[count][-1]} s in all", flush=True)
-    ratio = statistics.median(rates[2]) / statistics.median(rates[1])
-    return {"images_a_second": rates, "seconds_in_all": walls, "two_actors_against_one": round(ratio, 2)}
+        for kind, (measure, count) in kinds.items():
+            out = folder / f"{turn} {kind}"
+            rates[kind].append(round(measure(photos, out, count, options), 1))
+            print(f"{kind}: {rates[kind][-1]} images/s", flush=True)
+    medians = {kind: statistics.median(of) for kind, of in rates.items()}
+    ratios = {kind: round(medians[f"2 {kind}"] / medians[f"1 {kind}"], 2) for kind in KINDS}
+    return {"images_a_second": rates, "two_against_one": ratios}
+
+
+def by_actors(photos: Path, out: Path, count: int, options: argparse.Namespace) -> float:
+    """Images a second."""
+    os.sched_setaffinity(0, range(2 if options.all_cores else count))
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=200 * 2**20)
+    try:
+        predict_dataset(
+            str(photos), out, **MODEL, engine="ray", actors=Actors(count=count),
+            images_per_file=options.images_per_file,
+        )  # fmt: skip
+    finally:
+        ray.shutdown()
+        os.sched_setaffinity(0, range(2))
+    return rate(out, options)
+
+
+def by_processes(photos: Path, out: Path, count: int, options: argparse.Namespace) -> float:
+    """Images a second of all together, each with as many images as an actor of so many has."""
+    spawn = multiprocessing.get_context("spawn")
+    paths = [str(path) for path in sorted(photos.iterdir())]
+    outs = [out / str(core) for core in range(count)]
+    shares = [paths[core::count] for core in range(count)]
+    started = [
+        spawn.Process(target=alone, args=(*of, options.images_per_file))
+        for of in zip(shares, outs, range(count), strict=True)
+    ]
+    for process in started:
+        process.start()
+    for process in started:
+        process.join()
+    return sum(rate(of, options) for of in outs)
+
+
+def alone(paths: list[str], out: Path, core: int, images_per_file: int) -> None:
+    os.sched_setaffinity(0, {core})
+    torch.set_num_threads(1)
+    predict_dataset(paths, out, **MODEL, images_per_file=images_per_file)
+
+
+def rate(out: Path, options: argparse.Namespace) -> float:
+    """Images a second in the middle: before, an actor may still load its model; behind, one may be idle."""
+    ends = sorted(path.stat().st_mtime for path in out.glob("part-*"))
+    first, last = int(0.4 * len(ends)), int(0.9 * len(ends))
+    return (last - first) * options.images_per_file / (ends[last] - ends[first])
+
+
+KINDS = {"actors": by_actors, "processes": by_processes}
 
 
 def faults(photos: Path, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     arguments = dict(MODEL, images_per_file=options.images_per_file)
     started = time.time()
-    undisturbed = predict_dataset(str(photos), folder / "undisturbed", **arguments)
+    first = [str(path) for path in sorted(photos.iterdir())[: options.compare]]
+    undisturbed = predict_dataset(first, folder / "undisturbed", **arguments)
     local_seconds = round(time.time() - started, 1)
     out = folder / "out"
     killed: list[str] = []
     starts = 0
     started = time.time()
-    with cluster() as (address, node):
-        killer = threading.Thread(target=kill, args=(out, node, options, killed), daemon=True)
+    with cluster() as (address, nodes):
+        killer = threading.Thread(target=kill, args=(out, nodes, options, killed), daemon=True)
         killer.start()
         while True:
             starts += 1
@@ -133,25 +176,26 @@ def faults(photos: Path, folder: Path, options: argparse.Namespace) -> dict[str,
     rows.update(pq.read_table(out / "_errors", columns=["path"])["path"].to_pylist())
     expected = {str(path) for path in photos.iterdir()}
     files, theirs = (
-        {p.relative_to(f): p.read_bytes() for p in f.rglob("*.parquet")}
-        for f in (out, folder / "undisturbed")
+        {p.relative_to(of): p.read_bytes() for p in of.rglob("part-*.parquet")}
+        for of in (out, folder / "undisturbed")
     )
     return {
         "killed": killed,
         "starts": starts,
         "seconds": round(time.time() - started, 1),
-        "seconds_of_one_process": local_seconds,
         "lost": len(expected - set(rows)),
         "twice": sum(count > 1 for count in rows.values()),
-        "bad_images": undisturbed.failed,
+        "bad_images": len(rows) - pq.read_table(out, columns=["path"]).num_rows,
         "files": len(files),
-        "files_not_as_undisturbed": sum(files[name] != theirs.get(name) for name in files),
+        "files_compared": len(theirs),
+        "files_not_as_undisturbed": sum(files[name] != theirs[name] for name in theirs),
+        "images_a_second_of_one_process": round(undisturbed.total / local_seconds, 1),
     }
 
 
 @contextlib.contextmanager
-def cluster() -> Iterator[tuple[str, Any]]:
-    """Two nodes of one CPU each: the address, and the second node."""
+def cluster() -> Iterator[tuple[str, list[Any]]]:
+    """Two nodes of one CPU each: the address, and the nodes, the head first."""
     memory = {"object_store_memory": 100 * 2**20}
     together = Cluster(
         initialize_head=True,
@@ -160,24 +204,23 @@ def cluster() -> Iterator[tuple[str, Any]]:
     node = together.add_node(num_cpus=1, **memory)
     try:
         together.wait_for_nodes()
-        yield together.address, node
+        yield together.address, [together.head_node, node]
     finally:
         ray.shutdown()
         together.shutdown()
 
 
-def kill(out: Path, node: Any, options: argparse.Namespace, killed: list[str]) -> None:
+def kill(out: Path, nodes: list[Any], options: argparse.Namespace, killed: list[str]) -> None:
     """An actor at a quarter of the files, a node with everything on it at the half."""
     total = -(-options.images // options.images_per_file)
+    raylets = [node.all_processes["raylet"][0].process.pid for node in nodes]
     wait_for(out, total // 4)
-    actors = processes("ray::MapWorker")
+    actors = [pid for raylet in raylets for pid in children(raylet) if is_actor(pid)]
     os.kill(actors[0], signal.SIGKILL)
     killed.append(f"an actor after {len(list(out.glob('part-*')))} of {total} files")
     print(killed[-1], flush=True)
     wait_for(out, total // 2)
-    raylet = node.all_processes["raylet"][0].process.pid
-    below = children(raylet)
-    for pid in (raylet, *below):
+    for pid in (raylets[1], *children(raylets[1])):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     killed.append(f"a node after {len(list(out.glob('part-*')))} of {total} files")
@@ -189,13 +232,10 @@ def wait_for(out: Path, files: int) -> None:
         time.sleep(0.1)
 
 
-def processes(name: str) -> list[int]:
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):
-            if path.read_bytes().startswith(name.encode()):
-                found.append(int(path.parent.name))
-    return found
+def is_actor(pid: int) -> bool:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::MapWorker")
+    return False
 
 
 def children(pid: int) -> list[int]:

@@ -38,7 +38,7 @@ _REGISTRY_OF = {
 # What the Runner hands to a part itself.
 _GIVEN_BY_RUNNER = {"constructor", "paramwise_cfg", "priority"}
 # Top-level settings that the Runner takes from the config itself, or the config's reader from its file.
-_READ_ELSEWHERE = {"data_check", "compile", "custom_imports", "find_unused_parameters"}
+_READ_ELSEWHERE = {"data_check", "compile", "custom_imports", "find_unused_parameters", "fsdp"}
 _NOT_BUILT = {"env_cfg", "paramwise_cfg", "clip_grad"}
 _CLIP_GRAD = {"type", "max_norm", "norm_type", "clip_value", "error_if_nonfinite", "foreach"}
 

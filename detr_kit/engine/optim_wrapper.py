@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_value_, clip_grads_with_norm_, get_total_norm
 
 from ..registry import OPTIM_WRAPPERS
+from .sharding import whole
 
 
 @OPTIM_WRAPPERS.register_module()
@@ -90,9 +91,9 @@ class OptimWrapper(MMEngineOptimWrapper):
         parameters = [p for p in trained if p.grad is not None]
         options = dict(self.clip_grad_kwargs or {})
         norm_type = float(options.get("norm_type", 2.0))
-        norm = get_total_norm([p.grad for p in parameters], norm_type)
+        norm = whole(get_total_norm([p.grad for p in parameters], norm_type))
         if not norm.isfinite():
-            return [p for p in parameters if not p.grad.isfinite().all()] or parameters
+            return [p for p in parameters if not whole(p.grad).isfinite().all()] or parameters
         self.message_hub.update_scalar("train/grad_norm", float(norm))
         if "max_norm" in options:
             clip_grads_with_norm_(parameters, options["max_norm"], norm, options.get("foreach"))

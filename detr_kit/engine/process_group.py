@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
@@ -16,10 +18,11 @@ import torch.distributed.nn.functional
 from mmengine.logging import print_log
 
 from ..errors import InputError
+from .roll_call import leave, missing
 
 
 @contextmanager
-def process_group(launcher: str) -> Iterator[None]:
+def process_group(launcher: str, timeout: float | None = None) -> Iterator[None]:
     """Close the group of processes that is made inside, on every way out.
 
     After the work is done the processes wait for each other, as long as the group's own time-out allows: the
@@ -28,25 +31,29 @@ def process_group(launcher: str) -> Iterator[None]:
 
     Args:
         launcher: "none", "pytorch" or "slurm".
+        timeout: seconds that a process may be waited for; by default torch's, half an hour.
 
     Raises:
-        InputError: another process was lost in the middle of the work.
+        InputError: another process was lost in the middle of the work, or did not come in time: which one;
+            or torchrun could not start processes again.
     """
     if dist.is_initialized():
         yield
         return
-    _start_without_gpu(launcher)
+    _check_restarts(launcher)
+    _start_without_gpu(launcher, timeout)
     try:
         yield
         _wait_for_the_others()
     except (RuntimeError, ConnectionError) as error:
         if not _tells_of_a_lost_process(error):
+            leave(_line(error))
             raise
-        raise InputError(
-            f"the connection to another process of this run was lost ({str(error).splitlines()[0]}): it "
-            "ended before its work was done, and its own output or the system's log says why. The "
-            "checkpoints that are there are whole: go on with --resume"
-        ) from error
+        leave("")  # this one is not at fault
+        raise InputError(_lost(error)) from error
+    except BaseException as error:
+        leave(_line(error))
+        raise
     finally:
         if dist.is_initialized():
             # A thread of the group that still runs when the interpreter ends may abort the process. Whatever
@@ -56,10 +63,21 @@ def process_group(launcher: str) -> Iterator[None]:
             gc.collect()
 
 
-def _start_without_gpu(launcher: str) -> None:
+def _check_restarts(launcher: str) -> None:
+    """torchrun's own store keeps the addresses of processes that are gone (pytorch/pytorch#135712)."""
+    allowed = int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", 0))
+    if launcher == "pytorch" and allowed and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+        raise InputError(
+            f"torchrun --max-restarts {allowed}: processes that torchrun starts again would look for "
+            "those that are gone. Start it with TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 in "
+            "the environment, and with --standalone or --rdzv-backend c10d"
+        )
+
+
+def _start_without_gpu(launcher: str, timeout: float | None) -> None:
     """mmengine's launchers ask for a GPU whatever the backend; on a CPU the group is made here."""
     if launcher == "pytorch" and not torch.cuda.is_available():
-        dist.init_process_group("gloo")
+        dist.init_process_group("gloo", timeout=None if timeout is None else timedelta(seconds=timeout))
 
 
 def _wait_for_the_others() -> None:
@@ -69,11 +87,29 @@ def _wait_for_the_others() -> None:
     try:
         dist.barrier()
     except (RuntimeError, ConnectionError) as error:
-        line = str(error).splitlines()[0]
-        print_log(f"another process did not end as it should: {line}", "current", logging.WARNING)
+        text = f"another process did not end as it should ({_line(error)}): {missing()}"
+        print_log(text, "current", logging.WARNING)
 
 
 def _tells_of_a_lost_process(error: Exception) -> bool:
     if isinstance(error, dist.DistError | ConnectionError):
         return dist.is_initialized()
     return dist.is_initialized() and "gloo" in str(error)
+
+
+def _lost(error: Exception) -> str:
+    """Which process is missing, and what to do."""
+    if "timed out" in str(error).lower():
+        return (
+            f"rank {dist.get_rank()} waited in vain ({_line(error)}): {missing()}. Where it is slow "
+            "rather than stuck, give more time: env_cfg.dist_cfg.timeout=SECONDS. The checkpoints that are "
+            "there are whole: go on with --resume"
+        )
+    return (
+        f"the connection to another process of this run was lost ({_line(error)}): {missing()}. Its own "
+        "output or the system's log says why. The checkpoints that are there are whole: go on with --resume"
+    )
+
+
+def _line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -10,6 +10,7 @@ from ..categories import Categories
 from ..errors import InputError
 from .epoch_progress import EpochProgress
 from .resumed_schedule import Place, resume_schedules
+from .sharding import is_sharded, share_of_state
 from .train_loop import EpochBasedTrainLoop
 
 _START_ANEW = "to start anew from its weights set load_from instead"
@@ -102,6 +103,8 @@ def _resume_optimizer(runner: Any, state: dict[str, Any], filename: str) -> None
     """The checkpoint's settings hold, and where the config has others that is said."""
     wanted = [_settings(group) for group in runner.optim_wrapper.param_groups]
     try:
+        if is_sharded(runner.model):
+            state = share_of_state(runner.optim_wrapper.optimizer, state)
         runner.optim_wrapper.load_state_dict(state)
     except ValueError as error:
         raise InputError(

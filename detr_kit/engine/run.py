@@ -127,7 +127,7 @@ def evaluate(
     """
     config = prepare_config(config, work_dir=work_dir, options=options, launcher=launcher)
     without_pretrained(config.model.network)
-    config.load_from, config.resume = None, False
+    config.load_from, config.resume, config.fsdp = None, False, False
     check_paths(config, "test")
     if out is not None:
         config.test_evaluator.outfile = str(out)
@@ -146,7 +146,7 @@ def evaluate(
 @contextmanager
 def _running(config: Config) -> Iterator[Runner]:
     """A runner; the group of processes that it needs and those that load data end on every way out."""
-    with process_group(config.launcher):
+    with process_group(config.launcher, config.env_cfg.dist_cfg.get("timeout")):
         runner = _build_runner(config)
         try:
             yield runner

@@ -21,7 +21,7 @@ from torch import nn
 from .. import __version__
 from ..checkpoints import load_checkpoint, read_checkpoint
 from ..errors import InputError
-from ..registry import RUNNERS
+from ..registry import MODELS, RUNNERS, build
 from .atomic_file import whole_file
 from .hooks.data_check import DataCheckHook
 from .hooks.ema import WithoutEMAHook
@@ -36,6 +36,8 @@ from .hooks.shared_statistics import SharedStatisticsHook
 from .hooks.skipped_images import SkippedImagesHook
 from .hooks.unused_parameters import UnusedParametersHook
 from .resume import check_same_classes, go_on
+from .roll_call import come
+from .sharding import ShardingHook, block_of, is_sharded, load_weights, shard, whole_state
 from .steady_batches import WorkerRestarts
 from .trainable_detector import unwrap
 
@@ -65,9 +67,20 @@ class DetectionRunner(Runner):
             self.register_hook(hook, priority="VERY_HIGH")
         for hook in (SharedStatisticsHook(), WithoutEMAHook()):
             self.register_hook(hook, priority="NORMAL")
+        if is_sharded(self.model):
+            self.register_hook(self._sharding_hook, priority="VERY_HIGH")
         self.register_hook(ResultsHook())
         for hook in (PlainCheckpointHook(), PreemptionHook(), RunSummaryHook()):
             self.register_hook(hook, priority="LOWEST")
+
+    @cached_property
+    def _sharding_hook(self) -> ShardingHook:
+        return ShardingHook()
+
+    def setup_env(self, env_cfg: dict) -> None:
+        """mmengine's; the process group is there afterwards, and this process says so."""
+        super().setup_env(env_cfg)
+        come()
 
     @property
     def common_seed(self) -> int:
@@ -103,7 +116,11 @@ class DetectionRunner(Runner):
         model = unwrap(self.model)
         categories = getattr(self.train_loop.dataloader.dataset, "categories", None)
         names = categories.names if categories else None
-        report = load_checkpoint(model.network, self._load_from, class_names=names, quiet=True)
+        sharded = is_sharded(model)
+        network = build(self.cfg.model.network.to_dict(), MODELS) if sharded else model.network
+        report = load_checkpoint(network, self._load_from, class_names=names, quiet=True)
+        if sharded:
+            load_weights(model, {f"network.{name}": of for name, of in network.state_dict().items()})
         self.logger.info(f"weights to start from:\n{report}")
         self._has_loaded = True
 
@@ -150,7 +167,12 @@ class DetectionRunner(Runner):
                 f"checkpoint {filename}: {len(wrong)} tensors are not those of this config's model (first: "
                 f"{wrong[0]}); resume with the config it was trained with, or set load_from to fine-tune"
             )
-        return super().load_checkpoint(filename, *args, **kwargs)
+        if not is_sharded(self.model):
+            return super().load_checkpoint(filename, *args, **kwargs)
+        checkpoint = torch.load(filename, map_location="cpu", weights_only=True)
+        self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
+        load_weights(self.model, checkpoint["state_dict"])
+        return checkpoint
 
     def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
         """Write a checkpoint whole or not at all; in a run of several processes the first one writes.
@@ -158,6 +180,8 @@ class DetectionRunner(Runner):
         Raises:
             InputError: it could not be written, for want of space or rights; what was there before still is.
         """
+        if is_sharded(self.model):
+            self._sharding_hook.gathered = whole_state(self.model, self.optim_wrapper.optimizer)
         if self.rank != 0:
             return
         path = Path(out_dir) / filename
@@ -179,7 +203,12 @@ class DetectionRunner(Runner):
             self.logger.info("the network is compiled in the first steps, which take longer")
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
-        """Distributed training on a CPU has no device ids; mmengine gives it some."""
+        """Shards the model where the config says so; DDP on a CPU has no device ids, mmengine gives some."""
+        sharding = self.cfg.get("fsdp")
+        if self.distributed and sharding:
+            model = model.to(get_device())
+            shard(model, block_of(sharding))
+            return model
         if not self.distributed or torch.cuda.is_available():
             return super().wrap_model(model_wrapper_cfg, model)
         unused = self.cfg.get("find_unused_parameters", False)

@@ -15,6 +15,7 @@ from ..inference.ready_network import ready_network
 from ..pixel_scale import IMAGENET, PixelScale, pixel_scale_of
 from ..registry import MODELS, build
 from ..structures import DetectorOutput, ImageBatch, Prediction
+from .sharding import is_sharded
 
 
 @MODELS.register_module()
@@ -112,7 +113,7 @@ class TrainableDetector(BaseModel):
 
     def _ready_network(self) -> nn.Module:
         """The network as the Detector runs it, made anew where weights have changed since."""
-        if self.training or next(self.network.parameters()).dtype != torch.float32:
+        if self.training or is_sharded(self) or next(self.network.parameters()).dtype != torch.float32:
             return self.network
         versions = tuple(
             (tensor.data_ptr(), tensor._version)

@@ -16,6 +16,7 @@ from mmengine.hooks import Hook
 from torch.utils.data import get_worker_info
 from torchvision.transforms import v2
 
+from detr_kit.errors import InputError
 from detr_kit.models import DeformableDETR
 from detr_kit.registry import HOOKS, MODELS, TRANSFORMS
 
@@ -30,7 +31,8 @@ class FaultHook(Hook):
 
     Args:
         kind: "kill" the process; "kill_in_save", with half a checkpoint written; "kill_in_val"; "disk_full",
-            files may not grow any more; "nan_weight"; "nan_gradient", for `steps` steps; "sigterm".
+            files may not grow any more; "nan_weight"; "nan_gradient", for `steps` steps; "sigterm"; "hang",
+            for a while; "raise" an error.
         iteration: of training, from 1.
         steps: see kind; rank: of the process it happens to, None for all.
     """
@@ -52,6 +54,10 @@ class FaultHook(Hook):
             _die()
         if self.kind == "sigterm" and self._is_now(runner):
             os.kill(os.getpid(), signal.SIGTERM)
+        if self.kind == "hang" and self._is_now(runner):
+            time.sleep(14)
+        if self.kind == "raise" and self._is_now(runner):
+            raise InputError("the disk of this machine is full")
         if self.kind == "disk_full" and self._is_now(runner):
             resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
         if self.kind == "nan_weight" and self._is_now(runner):

@@ -93,6 +93,6 @@ class Torchrun(Command):
     Two processes that import torch each take as long as most of what is tested with them.
     """
 
-    def __init__(self, *arguments, agent=("--standalone", "--nproc-per-node", "2"), cwd="."):
-        environment = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    def __init__(self, *arguments, agent=("--standalone", "--nproc-per-node", "2"), cwd=".", **environment):
+        environment = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", **environment}
         self._start(_torchrun, [agent, [*map(str, arguments)]], environment, cwd)
