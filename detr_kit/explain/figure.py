@@ -101,7 +101,6 @@ def _panels(explanation: Record, count: int = 4) -> tuple[Figure, list[Axes]]:
     panel = 3.25  # inches
     tall = panel * min(max(height / width, 0.6), 1.6)
     figure = Figure(figsize=(count * (panel + 0.1) + 0.1, tall + 1.55), dpi=_DPI)
-    FigureCanvasAgg(figure)
     inches = figure.get_size_inches()
     axes = []
     for index in range(count):
@@ -243,5 +242,6 @@ def _legend(axis: Axes, entries: list[Line2D]) -> None:
 
 def _finish(figure: Figure, note: str) -> Image.Image:
     figure.text(0.5, 0.08 / figure.get_size_inches()[1], note, ha="center", fontsize=9, color="#555555")
-    figure.canvas.draw()
-    return Image.fromarray(np.ascontiguousarray(np.asarray(figure.canvas.buffer_rgba())[..., :3]))
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return Image.fromarray(np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3]))
