@@ -202,6 +202,11 @@ class DetectionRunner(Runner):
             unwrap(self.model).network.compile(**(settings if isinstance(settings, dict) else {}))
             self.logger.info("the network is compiled in the first steps, which take longer")
 
+    def _init_model_weights(self) -> None:
+        """mmengine's, which sends the first process's weights to all; `shard` has sent whole ones."""
+        if not is_sharded(self.model):
+            super()._init_model_weights()
+
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         """Shards the model where the config says so; DDP on a CPU has no device ids, mmengine gives some."""
         sharding = self.cfg.get("fsdp")
