@@ -18,6 +18,7 @@ from ..data.text_file import read_text
 from ..errors import InputError
 from ..weights import find_published
 from .find_state import find_state
+from .image_size import resize_of_transformers
 from .inert_pickle import StoredTensor
 from .location import check_checkpoint_name, existing_checkpoint, is_elsewhere
 from .pickle_file import damaged, read_pickle
@@ -31,8 +32,9 @@ class CheckpointFile:
     Attributes:
         state_dict: name -> tensor.
         metadata: class names and category ids under "classes" and "category_ids", and what the weights
-            themselves do not tell ("num_heads", "num_queries", "dilation", or "config", the name of a shipped
-            config), where the file has them. Training checkpoints have a "recipe", see `read_recipe`.
+            themselves do not tell ("num_heads", "num_queries", "dilation", "resize", the config of a
+            transform, or "config", the name of a shipped one), where the file has them. Training checkpoints
+            have a "recipe", see `read_recipe`.
         notes: what has to be said, such as which of several sets of weights was taken.
     """
 
@@ -193,6 +195,11 @@ def _read_folder(path: Path) -> CheckpointFile:
     state: dict[str, Tensor] = {}
     for name in names:
         state |= _read(path / name).state_dict
+    processor = path / "preprocessor_config.json"
+    try:
+        resize = resize_of_transformers(json.loads(read_text(processor))) if processor.is_file() else None
+    except (ValueError, AttributeError):  # no JSON, or no object
+        resize = None
     labels = {int(label): str(name) for label, name in config.get("id2label", {}).items()}
     return CheckpointFile(
         state,
@@ -201,5 +208,6 @@ def _read_folder(path: Path) -> CheckpointFile:
             "num_heads": config.get("encoder_attention_heads", 8),
             "num_queries": config.get("two_stage_num_proposals") or config.get("num_queries"),
             "dilation": bool(config.get("dilation", False)),
+            "resize": resize,
         },
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ..config import config_names, read_config
 from ..errors import InputError
 from ..registry import MODELS, TRANSFORMS, find_type, refuse_imports
 
@@ -32,6 +33,15 @@ def read_recipe(metadata: Mapping[str, Any]) -> dict[str, Any] | None:
         raise InputError(f"its recipe: {error}; name the model's config") from error
     _check_known(recipe)
     return {part: recipe[part] for part in _PARTS}
+
+
+def trained_as(metadata: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The same, of the shipped config that a checkpoint names where it has no recipe of its own."""
+    recipe = read_recipe(metadata)
+    if recipe is not None or metadata.get("config") not in config_names():
+        return recipe
+    config = read_config(metadata["config"]).to_dict()
+    return {**config["model"], "transforms": config["test_dataloader"]["dataset"]["transforms"]}
 
 
 def _check_known(recipe: Mapping[str, Any]) -> None:

@@ -23,6 +23,7 @@ from ..checkpoints import (
     read_recipe,
     strip_wrapper,
 )
+from ..checkpoints.image_size import RESIZES
 from ..checkpoints.location import default_checkpoint
 from ..config import config_dir, config_names, read_config
 from ..data.normalize import normalize_batch
@@ -95,7 +96,7 @@ class Detector(Predictor):
         try:
             model = model or _named_config(file) or _recipe(file)
             found = detect_format(strip_wrapper(file.state_dict)).architecture
-            config = _config(model, found)
+            config = _config(model, found, file.metadata.get("resize"))
             network = _network(model, config, found, file)
         except InputError as error:
             raise InputError(f"checkpoint {checkpoint}: {error}") from error
@@ -218,12 +219,19 @@ def _recipe(file: CheckpointFile) -> Config | None:
     return Config(dict(model=model, test_dataloader=dict(dataset=dict(transforms=recipe["transforms"]))))
 
 
-def _config(model: str | Path | Config | None, found: Architecture) -> Config:
+def _config(model: str | Path | Config | None, found: Architecture, resize: dict[str, Any] | None) -> Config:
+    """The config that was given, or the family's, whose pictures are as large as the file says."""
     if isinstance(model, Config):
         return model
     if model is not None:
         return read_config(model)
-    return read_config(found.family.config)
+    config = read_config(found.family.config)
+    if resize is not None:
+        pipeline = config.test_dataloader.dataset.transforms
+        config.test_dataloader.dataset.transforms = [
+            resize if step.type in RESIZES else step for step in pipeline
+        ]
+    return config
 
 
 def _network(

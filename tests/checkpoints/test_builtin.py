@@ -1,5 +1,7 @@
 """The checkpoint inside the package: it works at once, offline, and is as good as it says."""
 
+import re
+
 import pytest
 from PIL import Image
 from torchvision.ops import box_iou
@@ -7,6 +9,7 @@ from torchvision.ops import box_iou
 from detr_kit import Detector
 from detr_kit.checkpoints import read_checkpoint
 from detr_kit.checkpoints.location import BUILTIN_FILE
+from detr_kit.cli import main
 from detr_kit.data import write_shapes
 from detr_kit.defaults import BUILTIN
 from detr_kit.engine import evaluate
@@ -50,3 +53,13 @@ def test_a_larger_picture_is_seen_at_the_size_that_was_learnt(shapes):
         found += len(small)
         again += int((same & (box_iou(small.boxes, large.boxes / 10) > 0.7)).any(1).sum())
     assert again >= 0.75 * found > 0  # blurred by resizing twice; none at all when seen at full size
+
+
+@pytest.mark.parametrize("to", ["huggingface", "official"])
+def test_it_goes_to_other_projects_and_computes_the_same_there(to, tmp_path, capsys):
+    pytest.importorskip("transformers")
+    out = tmp_path / ("folder" if to == "huggingface" else "file.pth")
+    assert main(["convert", "builtin", "--to", to, "-o", str(out), "--verify"]) == 0
+    found = dict(re.findall(r"largest difference of (.+): (\S+)", capsys.readouterr().out))
+    assert len(found) == (4 if to == "huggingface" else 2)
+    assert all(float(value) < 1e-4 for value in found.values())
