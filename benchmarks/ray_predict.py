@@ -150,6 +150,7 @@ KINDS = {"actors": by_actors, "processes": by_processes}
 
 def faults(photos: Path, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     arguments = dict(MODEL, images_per_file=options.images_per_file)
+    torch.set_num_threads(1)  # as an actor has; with two, sums are rounded otherwise
     started = time.time()
     first = [str(path) for path in sorted(photos.iterdir())[: options.compare]]
     undisturbed = predict_dataset(first, folder / "undisturbed", **arguments)
