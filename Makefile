@@ -9,7 +9,7 @@ DEMO_DIR ?= work_dirs/demo
 .PHONY: help install demo test lint types pytest quick wheel docs coverage sanitize clean
 
 help:
-	@echo "make demo   train, evaluate and draw the small demo detector (about 8 minutes on 2 cores)"
+	@echo "make demo   train, evaluate and draw the small demo detector (about ten minutes on a core)"
 	@echo "make test   ruff, mypy and pytest"
 	@echo "make quick  the tests that train nothing and start no process, in four minutes"
 	@echo "make coverage  which lines of detr_kit/ the tests run; half as long again as make test"

@@ -7,4 +7,4 @@ MODEL = "deformable_detr_r50_two_stage"
 published weights, by the Detector."""
 
 BUILTIN = "d_fine_n_shapes"
-"""The small one whose weights are in the package, which finds coloured shapes; trained by `make demo`."""
+"""The small one whose weights are in the package, which finds drawn shapes; `make demo` trains its like."""

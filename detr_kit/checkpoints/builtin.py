@@ -1,4 +1,4 @@
-"""The checkpoint that ships with the package: the small detector that `make demo` trains."""
+"""The checkpoint that ships with the package: a small detector, trained as `make demo` does."""
 
 from __future__ import annotations
 
@@ -13,7 +13,13 @@ from .files import read_checkpoint, write_checkpoint
 from .wrapper import strip_wrapper
 
 
-def write_builtin(path: str | Path, trained: str | Path, config: str, figures: Mapping[str, float]) -> None:
+def write_builtin(
+    path: str | Path,
+    trained: str | Path,
+    config: str,
+    figures: Mapping[str, float],
+    command: str = "make demo",
+) -> None:
     """Write a trained checkpoint as one to ship: float16 weights, and where they come from.
 
     Args:
@@ -21,6 +27,7 @@ def write_builtin(path: str | Path, trained: str | Path, config: str, figures: M
         trained: the checkpoint of a run.
         config: name of the config it was trained with.
         figures: COCO figures on the held-out set, kept in the metadata.
+        command: what trained it, kept as well.
     """
     file = read_checkpoint(trained)
     state = {
@@ -30,7 +37,7 @@ def write_builtin(path: str | Path, trained: str | Path, config: str, figures: M
     metadata = {key: file.metadata[key] for key in ("classes", "category_ids")}
     metadata |= {
         "config": config,
-        "command": "make demo",
+        "command": command,
         "date": datetime.date.today().isoformat(),
         "machine": f"{platform.machine()}, torch {torch.__version__}",
         **{key: round(value, 4) for key, value in figures.items()},

@@ -52,7 +52,7 @@ class CheckpointFile:
 def read_checkpoint(path: str | Path) -> CheckpointFile:
     """Read .pth, .pt, .bin, .safetensors, a folder of transformers' save_pretrained, or published weights.
 
-    "builtin" is the checkpoint inside the package: d_fine_n_shapes, trained by `make demo`. Of a
+    "builtin" is the checkpoint inside the package: d_fine_n_shapes, trained as `make demo` does. Of a
     training checkpoint the weights are found wherever they are (see `find_state`); nothing in it is run.
 
     Args:

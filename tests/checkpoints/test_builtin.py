@@ -25,7 +25,7 @@ def shapes(tmp_path_factory):
 def test_it_is_small_and_says_where_it_comes_from():
     metadata = read_checkpoint("builtin").metadata
     assert BUILTIN_FILE.stat().st_size <= 5_000_000
-    assert metadata["command"] == "make demo"
+    assert metadata["command"] == f"detr-kit train {BUILTIN}"
     assert metadata["config"] == BUILTIN
 
 
