@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,7 @@ from ..errors import InputError
 from ..families import Architecture
 from ..registry import MODELS, build
 from .convert import conversion_notes, convert_state_dict, detect_format
-from .files import read_checkpoint, write_checkpoint, write_whole
+from .files import CheckpointFile, read_checkpoint, write_checkpoint, write_whole
 from .finite import check_finite
 from .image_size import size_in_transformers
 from .load import categories_of
@@ -75,10 +76,9 @@ def convert_file(
     if to == "huggingface":
         categories = known or Categories.numbered(num_classes)
         is_dilated = bool(file.metadata.get("dilation", False)) if dilation is None else dilation
-        recipe = trained_as(file.metadata) or {}
-        num_queries = found.architecture.num_queries or recipe.get("network", {}).get("num_queries")
+        num_queries = found.architecture.num_queries or _hints(file).get("num_queries")
         architecture = replace(found.architecture, num_queries=num_queries)
-        size = size_in_transformers(recipe.get("transforms", ()))
+        size = size_in_transformers((trained_as(file.metadata) or {}).get("transforms", ()))
         _write_folder(out, converted, architecture, categories, is_dilated, metadata, size)
     else:
         write_checkpoint(out, converted, metadata)
@@ -134,12 +134,17 @@ def verify_conversion(
 def _network_of(path: str | Path, dilation: bool) -> nn.Module:
     file = read_checkpoint(path)
     state = strip_wrapper(file.state_dict)
-    hints = (trained_as(file.metadata) or {}).get("network", {})
-    hints = {key: hints[key] for key in ("num_queries",) if key in hints} | file.network_hints
+    hints = _hints(file)
     hints["dilation"] = dilation or hints.get("dilation", False)
     network = build(detect_format(state).architecture.network_config(**hints), MODELS)
     network.load_state_dict(convert_state_dict(state), strict=True)
     return network.eval()
+
+
+def _hints(file: CheckpointFile) -> dict[str, Any]:
+    """What the file says that weights do not, and the queries that its recipe says."""
+    network = (trained_as(file.metadata) or {}).get("network", {})
+    return {key: network[key] for key in ("num_queries",) if key in network} | file.network_hints
 
 
 def _rows_of(logits: Tensor, classes: str) -> Tensor:
